@@ -1,0 +1,36 @@
+"""Pictures of a History: a function each, that takes one and gives a `Picture`.
+
+The rules of this module:
+
+- A figure reads a History and nothing else; a verdict may point at what to highlight.
+- Nothing is global: no pyplot, no rcParams of the reader's are touched, no style is left behind.
+- A picture is a PNG on a card of its own, never transparent, and reads on a light page, a dark one and a projector.
+- The same is there in words (`alt`) and in numbers (`table`), made from the same values.
+- Subjects, payloads and names are hostile: escaped, cut, and never interpreted.
+- What a picture leaves out is counted on it; what is not to scale says so.
+"""
+
+from .lamport import lamport
+from .latency import latency
+from .layout import Arrow, Diagram, Lifeline, Mark, lamport_layout
+from .palette import PALETTE, STYLE
+from .picture import Picture
+from .rates import rates
+from .sequence import sequence_numbers
+from .timeline import timeline
+
+__all__ = [
+    "PALETTE",
+    "STYLE",
+    "Arrow",
+    "Diagram",
+    "Lifeline",
+    "Mark",
+    "Picture",
+    "lamport",
+    "lamport_layout",
+    "latency",
+    "rates",
+    "sequence_numbers",
+    "timeline",
+]
