@@ -53,7 +53,8 @@ class Cluster(Mapping[str, Server]):
                 flags += ["--client_advertise", advertise[name]]
             elif not advertise:
                 flags += ["--no_advertise"]
-            self._servers[name] = Server(name, config=config, binary=binary, flags=tuple(flags))
+            settings = "cluster { name: natsdemo }"  # again, since a reload looks for it in the file
+            self._servers[name] = Server(name, config=config, binary=binary, flags=tuple(flags), settings=settings)
 
     def __getitem__(self, name: str) -> Server:
         return self._servers[name]
@@ -126,16 +127,17 @@ class Cluster(Mapping[str, Server]):
     async def leader(self, stream: str | None = None) -> str | None:
         """Return the name of the server that leads `stream`, or JetStream's meta group; None while nobody does.
 
-        The leader is who most of the running servers name, if it runs and agrees.
+        The leader is who a majority of those that vote name, if it runs and agrees. (One that has lost its
+        majority takes itself for the leader for some seconds yet.)
         Source: https://docs.nats.io/running-a-nats-service/configuration/clustering/jetstream_clustering
         """
         path = "jsz" if stream is None else "jsz?streams=1"
         running = {name: server for name, server in self.items() if server.state == "running"}
         pages = await asyncio.gather(*(_page(server, path) for server in running.values()))
         views = dict(zip(running, (_leader(page, stream) for page in pages), strict=True))
-        named = Counter(view for view in views.values() if view).most_common(1)
-        if named and named[0][0] in running and views[named[0][0]] == named[0][0]:
-            return named[0][0]
+        for name, votes in Counter(leader for leader, _ in views.values() if leader).most_common(1):
+            if name in running and views[name][0] == name and votes > views[name][1] / 2:
+                return name
         return None
 
     def observe(self, observer: Callable[[str, str], None]) -> None:
@@ -163,11 +165,14 @@ async def _page(server: Server, path: str) -> dict[str, Any]:
         return {}
 
 
-def _leader(page: dict[str, Any], stream: str | None) -> str | None:
+def _leader(page: dict[str, Any], stream: str | None) -> tuple[str, int]:
+    """The leader by this page, and how many vote for one."""
     if stream is None:
-        return page.get("meta_cluster", {}).get("leader") or None
+        meta = page.get("meta_cluster", {})
+        return meta.get("leader", ""), meta.get("cluster_size", 0)
     for account in page.get("account_details", []):
         for detail in account.get("stream_detail", []):
             if detail["name"] == stream:
-                return detail.get("cluster", {}).get("leader") or None
-    return None
+                cluster = detail.get("cluster", {})
+                return cluster.get("leader", ""), 1 + len(cluster.get("replicas", []))
+    return "", 0

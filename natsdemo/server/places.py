@@ -8,11 +8,12 @@ an embedded server for that part.
 import asyncio
 import html
 import os
+import re
 import shutil
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
 import nats
 from nats.errors import Error, NoServersError
@@ -35,6 +36,7 @@ class External:
     """
 
     name = "nats"
+    _remedy = "start one there, correct NATS_URL, or unset it to have one started for you"
 
     def __init__(self, url: str, credentials: str | Path | None = None) -> None:
         self.url = url
@@ -42,9 +44,8 @@ class External:
 
     @property
     def shown_url(self) -> str:
-        """The address without user, password or token, fit to be shown."""
-        parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        """The address without user, password or token, fit to be shown however malformed it is."""
+        return re.sub(r"^(\w+://)?.*@", r"\1", self.url, flags=re.DOTALL)
 
     @property
     def connect_options(self) -> dict[str, Any]:
@@ -68,16 +69,18 @@ class External:
         }
         try:
             client = await asyncio.wait_for(nats.connect(self.url, **options, **self.connect_options), 5)
-        except (NoServersError, Error, OSError, TimeoutError) as error:
+        except (NoServersError, Error, OSError, ValueError) as error:
             if "Authorization" in f"{errors} {error!r}":
                 raise ServerError(
                     f"The server at {self.shown_url} refuses these credentials: "
                     "correct NATS_URL (nats://user:password@host:port) or NATS_CREDS."
                 ) from None
-            raise ServerError(
-                f"No nats-server answers at {self.shown_url}: start one there, correct NATS_URL, "
-                "or unset it to have one started for you."
-            ) from None
+            if tls := next((e for e in (*errors, error) if isinstance(e, ssl.SSLError)), None):
+                raise ServerError(
+                    f"TLS with the server at {self.shown_url} fails ({tls.reason}): name the certificate of its "
+                    "authority in SSL_CERT_FILE, or unset NATS_URL to have one started for you."
+                ) from None
+            raise ServerError(f"No nats-server answers at {self.shown_url}: {self._remedy}.") from None
         try:
             await client.jetstream().account_info()
         except Exception:
@@ -100,7 +103,7 @@ class External:
         raise self._not_here(f"look at /{path} of")
 
     async def _refuse(self) -> None:
-        raise self._not_here("stop, kill, pause or restart")
+        raise self._not_here("stop, kill, pause, restart or reload")
 
     stop = kill = pause = resume = lame_duck = reload = _refuse
 
@@ -129,6 +132,8 @@ class Composed(External):
 
     Parameters: `url` and `monitor_url`, where the service is published; `service`, its name in the file.
     """
+
+    _remedy = "run `docker compose up -d`, or leave `--server compose` out to have one started for you"
 
     def __init__(self, url: str = COMPOSE_URL, monitor_url: str = COMPOSE_MONITOR_URL, service: str = "nats") -> None:
         super().__init__(url)
@@ -164,6 +169,11 @@ class Composed(External):
         """Stop the server and start it again, with the same data, and wait until it answers."""
         await self._verb("restart", "restart")
         return await self._until_healthy()
+
+    async def _refuse(self) -> None:
+        raise NotHere("We neither reload a composed server nor make it a lame duck: leave `--server compose` out.")
+
+    lame_duck = reload = _refuse
 
     async def _until_healthy(self, deadline: float = 15) -> Self:
         loop = asyncio.get_running_loop()

@@ -32,6 +32,7 @@ from typing import IO, Any, Literal, Self
 from .binary import ServerError, find_binary
 
 HOST = "127.0.0.1"
+ROOM = 10_000_000  # bytes on the disk, or it is full as far as a server is concerned
 
 State = Literal["running", "paused", "stopped"]
 
@@ -92,7 +93,8 @@ class Server:
     Parameters: `name`, the server's name; `config`, text in nats-server's own configuration language, used
     verbatim (change the attribute and `restart` or `reload`); `port`, the client port, by default a free one;
     `store_dir`, where JetStream keeps its files, by default inside the server's own directory, which is
-    removed on `close`; `binary`, see `find_binary`; `flags`, further command-line arguments.
+    removed on `close`; `binary`, see `find_binary`; `flags` and `settings`, command-line arguments and configuration
+    that a cluster adds.
     """
 
     def __init__(
@@ -104,11 +106,13 @@ class Server:
         store_dir: str | Path | None = None,
         binary: str | Path | None = None,
         flags: tuple[str, ...] = (),
+        settings: str = "",
     ) -> None:
         self.name = name
         self.config = config
         self.port = port
-        self.flags = flags
+        self._flags = flags
+        self._settings = settings
         self._given_port = port
         self._known = False  # its port, by clients
         self._monitor_port: int | None = None
@@ -238,13 +242,14 @@ class Server:
 
         Raises `ServerError` with the server's reason if it refuses the new configuration.
         """
-        before = len(self._log_since(0).encode())
+        before = (self.directory / "log").stat().st_size
         self._write_config()
         self._signal(signal.SIGHUP, "reload")
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            since = self.log[before:]
+            since = self._log_since(before)
             if "Reloaded server configuration" in since:
+                self._announce("reload")
                 return
             if refused := re.search(r"\[ERR\] Failed to reload server configuration: (.*)", since):
                 raise ServerError(f"Server {self.name} keeps its old configuration: {_one_line(refused[1])}.")
@@ -257,10 +262,9 @@ class Server:
         if self._dir is not None:
             shutil.rmtree(self._dir, ignore_errors=True)
             self._dir = None
-        self._release("bye")
+        _tell(self._process, "bye")
         self._process = None
-        if self._own_port:
-            self.port = None
+        self.port, self._known = self._given_port, False
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -278,6 +282,7 @@ class Server:
             yield
         except BaseException:
             if first:
+                await self._end(signal.SIGKILL, "kill")  # what is not yet nats-server is deaf to everything else
                 await self.close()
             raise
 
@@ -288,28 +293,42 @@ class Server:
         if self.state == "running":
             return
         binary = find_binary(self._binary)
-        if self._dir is None:
-            self._dir = Path(tempfile.mkdtemp(prefix="natsdemo-"))
-        self._write_config()
+        directory = self._prepare()
         if self.port is None:
             self.port = free_port()
         if self._monitor_port is None:
             self._monitor_port = free_port()
-        self._release("bye")  # the guard of an earlier process; the new one guards the directory too
         command = [
-            *("/bin/sh", "-c", _GUARDED, str(self._dir)),
-            *(str(binary.path), "-c", str(self._dir / "config"), "-n", self.name, "-a", HOST),
+            *("/bin/sh", "-c", _GUARDED, str(directory)),
+            *(str(binary.path), "-c", str(directory / "server"), "-a", HOST),
             *("-p", str(self.port), "-m", str(self._monitor_port)),
-            *("-js", "-sd", str(self.store_dir), *self.flags),
+            *("-js", *self._flags),
         ]
-        with (self._dir / "log").open("ab") as log:
+        last = self._process
+        with (directory / "log").open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command, bufsize=0, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         assert self._process.stdin
         _pipes.add(self._process.stdin)
+        _tell(last, "bye")  # the guard of an earlier process; the new one guards the directory too
         self._paused = False
+
+    def _prepare(self) -> Path:
+        """Have the directory, with the configuration in it, on a disk that is not full."""
+        try:
+            if self._dir is None:
+                self._dir = Path(tempfile.mkdtemp(prefix="natsdemo-"))
+                _check_room(self._dir)
+                _check_room(self.store_dir)
+            self._write_config()
+        except OSError as error:
+            reason = ": ".join(str(part) for part in (error.strerror, error.filename) if part)
+            raise ServerError(
+                f"Server {self.name} has nowhere to keep its files ({reason}): set TMPDIR to a directory of yours."
+            ) from None
+        return self._dir
 
     async def _until_ready(self, ready: Callable[[], bool], deadline: float = 10) -> None:
         """Wait for `ready`, in a thread since it blocks; a server that ended or never answers is an error."""
@@ -322,7 +341,7 @@ class Server:
                     raise ServerError(self._explain(reason))
                 await self._launch()
             elif time.monotonic() > end:
-                last = _one_line(self.log.strip().rpartition("\n")[2])
+                last = _one_line(self._log_since(self._log_start).strip().rpartition("\n")[2])
                 await self.kill()
                 raise ServerError(f"Server {self.name} did not get ready in {deadline:g} s; its last words: {last}.")
             pause = min(pause * 1.3, 0.05)
@@ -332,8 +351,13 @@ class Server:
         """Whether it says INFO, answers PING, and calls itself healthy."""
         assert self.port
         try:
-            with socket.create_connection((HOST, self.port), timeout=2) as link, link.makefile("rb") as said:
-                info = json.loads(said.readline().removeprefix(b"INFO "))
+            with socket.create_connection((HOST, self.port), timeout=0.3) as link, link.makefile("rb") as said:
+                try:
+                    info = json.loads(said.readline().removeprefix(b"INFO "))
+                except TimeoutError:  # with `handshake_first` it says nothing before TLS
+                    info = fetch(f"{self.monitor_url}/varz")
+                    if not info.get("tls_required"):
+                        return False
                 if not (info.get("auth_required") or info.get("tls_required")):
                     link.sendall(b'CONNECT {"verbose":false}\r\nPING\r\n')
                     if said.readline() != b"PONG\r\n":
@@ -344,29 +368,37 @@ class Server:
 
     def _reason(self) -> str:
         """What the log says of why the server ended."""
-        said = self.log.encode()[self._log_start :].decode(errors="replace").strip().splitlines()
+        said = self._log_since(self._log_start).strip().splitlines()
         fatal = [line for line in said if "[FTL]" in line or line.startswith("nats-server: ")]
         line = (fatal or said or ["it ended without a word"])[-1]
         return _one_line(re.sub(r"^(\[\d+\] \S+ \S+ \[FTL\]|nats-server:) ", "", line))
 
+    def _log_since(self, start: int) -> str:
+        path = self.directory / "log"
+        if not path.exists():
+            return ""
+        with path.open("rb") as log:
+            log.seek(start)
+            return log.read().decode(errors="replace")
+
     def _other_ports(self, reason: str) -> bool:
         """Somebody was quicker: forget a port that we had chosen, and say whether that is worth another try."""
-        if "monitor port" in reason:
+        if _taken(reason) == self._monitor_port:
             self._monitor_port = None
             return True
-        if "address already in use" in reason and self._own_port:
+        if _taken(reason) == self.port and self._given_port is None and not self._known:
             self.port = None
             return True
         return False
 
     def _explain(self, reason: str) -> str:
-        if "address already in use" in reason:
-            return f"Port {self.port} is taken by another program: choose another one, or leave `port` out."
+        if port := _taken(reason):
+            return f"Port {port} is taken by another program: end that one, or choose another port."
         return f"Server {self.name} did not start: {reason.replace(str(self._dir), '…')}."
 
     async def _end(self, how: signal.Signals, verb: str) -> None:
         if self._process is None or self.state == "stopped":
-            self._release("gone")
+            _tell(self._process, "gone")
             return
         self._process.send_signal(how)
         if self._paused:
@@ -377,28 +409,24 @@ class Server:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
         self._paused = False
-        self._release("gone")
-        self._announce(verb)
-
-    def _release(self, word: Literal["gone", "bye"]) -> None:
-        """Tell the guard that the server has ended, or that nothing is left to guard."""
-        pipe = self._process.stdin if self._process else None
-        if pipe is None or pipe.closed:
-            return
-        with contextlib.suppress(BrokenPipeError):
-            pipe.write(f"{word}\n".encode())
-        if word == "bye":
-            pipe.close()
+        _tell(self._process, "gone")
+        if self._known:
+            self._announce(verb)
 
     def _signal(self, number: signal.Signals, verb: str) -> None:
         if self.state != "running":
             raise ServerError(f"Server {self.name} is {self.state}: start or resume it before `{verb}`.")
         assert self._process
         self._process.send_signal(number)
-        self._announce(verb)
 
     def _write_config(self) -> None:
-        (self.directory / "config").write_text(self.config)
+        # These are no flags, since for a reload only the file counts: a server that would lose its name or its
+        # store refuses, and 2.10 would stop JetStream.
+        ours = {"server_name": self.name, "store_dir": str(self.store_dir), "jetstream": "enabled"}
+        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in ours.items()]
+        text = "\n".join([*lines, self._settings, "include ./config", ""])
+        (self.directory / "server").write_text(text, encoding="utf-8")
+        (self.directory / "config").write_text(self.config, encoding="utf-8")
 
     def _announce(self, verb: str) -> None:
         for observer in self._observers:
@@ -409,6 +437,32 @@ class Server:
 
     def _repr_html_(self) -> str:
         return f"<code>{html.escape(repr(self))}</code>"
+
+
+def _tell(process: subprocess.Popen[bytes] | None, word: Literal["gone", "bye"]) -> None:
+    """Tell the guard that its server has ended, or that nothing is left to guard."""
+    pipe = process.stdin if process else None
+    if pipe is None or pipe.closed:
+        return
+    with contextlib.suppress(BrokenPipeError):
+        pipe.write(f"{word}\n".encode())
+    if word == "bye":
+        pipe.close()
+
+
+def _check_room(path: Path) -> None:
+    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if (free := shutil.disk_usage(there).free) < ROOM:
+        raise ServerError(
+            f"The disk of {path} is full ({free / 1e6:.1f} MB left, a server wants {ROOM / 1e6:.0f}): "
+            "make room, or set TMPDIR (or `store_dir`) to a directory on another disk."
+        )
+
+
+def _taken(reason: str) -> int | None:
+    """The port that the server found taken."""
+    found = re.search(r":(\d+): bind: address already in use", reason)
+    return int(found[1]) if found else None
 
 
 def fetch(url: str) -> dict[str, Any]:
@@ -425,4 +479,5 @@ def fetch(url: str) -> dict[str, Any]:
 
 
 def _one_line(text: str) -> str:
+    text = text.replace("error parsing include file './config', ", "").replace("'\x00'", "the end")
     return " ".join(text.split()).rstrip(".")
