@@ -23,6 +23,7 @@ soak: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/natsdemo run --write
+	$(BIN)/python -m natsdemo.cli.notebooks
 
 venv: $(READY)
 

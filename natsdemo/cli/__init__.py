@@ -29,7 +29,7 @@ def _run(arguments: list[str]) -> int:
 
     import typer  # here, since the core of natsdemo does without it
 
-    from . import doctor, lab, run, serve
+    from . import doctor, lab, run, serve, tap
 
     app = typer.Typer(
         help="Messaging taught by experiment, on a real nats-server.",
@@ -43,6 +43,9 @@ def _run(arguments: list[str]) -> int:
     app.command("doctor")(doctor.doctor)
     app.command("server")(serve.server)
     app.command("run")(run.run)
+    app.command("tap")(tap.tap)
+    app.command("draw")(tap.draw)
+    app.command("judge")(tap.judge)
 
     # A command line that makes no sense. (Its type is click's or typer's own, as typer's version has it.)
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 import re
 import sys
 import tempfile
@@ -90,3 +91,25 @@ def _machine_paths(folder: Path) -> re.Pattern[str]:
     places |= {place.replace(home, "~", 1) for place in places if place.startswith(f"{home}/")}
     fixed = "|".join(re.escape(place) for place in sorted(places - {"/"}, key=len, reverse=True))
     return re.compile(rf"{re.escape(tempfile.gettempdir())}/[\w./-]*\w|(?<![\w/])(?:{fixed})(?![\w-])")
+
+
+def lessons_table() -> str:
+    """Return the table of lessons in Markdown, made from their metadata."""
+    rows = ["| lesson | the thesis | minutes |", "|---|---|---|"]
+    for path in find_lessons([]):
+        about = json.loads(path.read_text())["metadata"]["natsdemo"]
+        link = f"[{path.stem[:2]} {about['title']}](notebooks/{path.name})"
+        rows.append(f"| {link} | {about['thesis']} | {about['minutes']} |")
+    return "\n".join(rows)
+
+
+def with_lessons(readme: str) -> str:
+    """Return the README with the table of lessons as it should be."""
+    begin, end = "<!-- lessons: made by `make notebooks` -->", "<!-- /lessons -->"
+    before, _, rest = readme.partition(begin)
+    return f"{before}{begin}\n{lessons_table()}\n{end}{rest.partition(end)[2]}"
+
+
+if __name__ == "__main__":
+    page = notebooks_dir().parent / "README.md"
+    page.write_text(with_lessons(page.read_text()))

@@ -3,27 +3,34 @@
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from natsdemo import faults
+
+from . import UserError
 from .notebooks import find_lessons, with_outputs
 
 # What `natsdemo.lesson` emits for each claim that it checks, and the exception it raises for a false one.
 CLAIM = "application/vnd.natsdemo.claim+json"
 CLAIM_FAILED = "ClaimFailed"
+# What it emits of a sabotage: how often it hit.
+SABOTAGE = "application/vnd.natsdemo.sabotage+json"
 
 CELL_TIMEOUT = 120
 
 
 class Result(NamedTuple):
-    """How one lesson went. `claims` counts those that held."""
+    """How one lesson went. `claims` counts those that held, `hits` the frames that a sabotage has hit."""
 
     lesson: str
     ok: bool
@@ -31,10 +38,13 @@ class Result(NamedTuple):
     claims: int
     failed_claim: str | None
     error: str | None
+    hits: int | None = None
 
     def __str__(self) -> str:
         said = f"{self.claims} claim{'' if self.claims == 1 else 's'} held"
-        if self.failed_claim:
+        if self.hits is not None and self.error is None:
+            said = f"caught: {self.failed_claim}" if self.failed_claim else f"survived {self.hits} hits, {said}"
+        elif self.failed_claim:
             said = f"not so: {self.failed_claim}"
         elif self.error:
             said = self.error
@@ -50,18 +60,32 @@ def run(
     write: Annotated[
         bool, typer.Option("--write", help="Save the outputs in the notebooks; without it they stay as they are.")
     ] = False,
+    sabotage: Annotated[
+        str | None, typer.Option(metavar="FAULT", help="Break the wire behind the lesson's back: 'drop MSG nth=2'.")
+    ] = None,
 ) -> int:
     """Execute lessons without a browser, and say which claims held.
 
     Each lesson runs in a fresh kernel, in its own folder. The exit code is 0 if every lesson ran to its end and
     every claim held. A lesson that failed is never written.
+
+    With --sabotage, a second proxy between the Tap and the server loses, repeats or reorders messages: a good lesson
+    is then caught out by a claim of its own (exit code 1), or survives, if it promised to. A sabotage that hit
+    nothing is an error.
     """
+    if sabotage:
+        if write:
+            raise UserError("--write keeps the outputs of an honest run: leave --sabotage out.")
+        try:
+            faults.parse(sabotage)
+        except ValueError as problem:
+            raise UserError(str(problem)) from None
     import_module("papermill")  # if it is missing, say so once, before any lesson
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it, too, ends the kernel and tidies up
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # our line says it all
     results = []
     for lesson in find_lessons(lessons or []):
-        results.append(execute(lesson, write=write))
+        results.append(execute(lesson, write=write, sabotage=sabotage))
         if not as_json:
             print(results[-1], flush=True)
     if as_json:
@@ -69,13 +93,16 @@ def run(
     return 0 if all(result.ok for result in results) else 1
 
 
-def execute(lesson: Path, *, write: bool = False) -> Result:
-    """Execute one notebook through papermill; `write` saves its outputs in place if it went well."""
+def execute(lesson: Path, *, write: bool = False, sabotage: str | None = None) -> Result:
+    """Execute one notebook through papermill.
+
+    `write` saves its outputs in place if it went well; `sabotage` is a fault, as text, for the wire behind its Tap.
+    """
     nbformat = import_module("nbformat")
     start = time.monotonic()
     executed, error = None, None
     try:
-        executed = _execute(lesson)
+        executed = _execute(lesson, sabotage)
         error = _first_error(executed)
     except Exception as stopped:  # a dead kernel, a time-out, a broken file: this lesson's failure, not the run's
         error = type(stopped).__name__, str(stopped)
@@ -87,16 +114,21 @@ def execute(lesson: Path, *, write: bool = False) -> Result:
         failed = error[1]
     elif error:
         other = ": ".join(filter(None, (error[0], *error[1].strip().splitlines()[:1])))
-    return Result(lesson.stem, error is None, seconds, _claims(executed) if executed else 0, failed, other)
+    hits = _hits(executed) if sabotage and executed else None
+    if sabotage and not hits and not other:
+        other = f"the sabotage `{sabotage}` hit nothing, so it proves nothing"
+    return Result(
+        lesson.stem, not (failed or other), seconds, _claims(executed) if executed else 0, failed, other, hits
+    )
 
 
-def _execute(lesson: Path) -> Any:
+def _execute(lesson: Path, sabotage: str | None) -> Any:
     """Return the executed notebook, whether or not a cell raised."""
     nbformat, papermill = import_module("nbformat"), import_module("papermill")
     with tempfile.TemporaryDirectory(prefix="natsdemo-run-") as scratch:
         output = Path(scratch) / "executed.ipynb"
         # It raises even for a cell that is tagged to raise, so we look at the errors ourselves.
-        with contextlib.suppress(papermill.PapermillExecutionError):
+        with contextlib.suppress(papermill.PapermillExecutionError), _environment(sabotage):
             papermill.execute_notebook(
                 str(lesson),
                 str(output),
@@ -109,6 +141,22 @@ def _execute(lesson: Path) -> Any:
         return papermill.execute.remove_error_markers(nbformat.read(output, nbformat.NO_CONVERT))
 
 
+@contextlib.contextmanager
+def _environment(sabotage: str | None) -> Iterator[None]:
+    """Tell the lesson, which runs in a kernel of its own, that nobody is there to click, and what is to go wrong."""
+    told = {"NATSDEMO_HEADLESS": "1", **({"NATSDEMO_SABOTAGE": sabotage} if sabotage else {})}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _outputs(nb: Any) -> list[tuple[Any, Any]]:
     return [(cell, output) for cell in nb.cells if cell.cell_type == "code" for output in cell.outputs]
 
@@ -119,6 +167,10 @@ def _first_error(nb: Any) -> tuple[str, str] | None:
         if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
             return output.ename, output.evalue
     return None
+
+
+def _hits(nb: Any) -> int:
+    return sum(output.data[SABOTAGE]["hits"] for _, output in _outputs(nb) if SABOTAGE in output.get("data", {}))
 
 
 def _claims(nb: Any) -> int:

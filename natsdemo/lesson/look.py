@@ -1,0 +1,27 @@
+"""How the lesson's own outputs look: text for every reader, HTML on top, and a machine's copy for the tests."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from IPython.display import display
+
+CLAIM_MIME = "application/vnd.natsdemo.claim+json"
+EXERCISE_MIME = "application/vnd.natsdemo.exercise+json"
+SABOTAGE_MIME = "application/vnd.natsdemo.sabotage+json"
+
+GOOD = "#009E73"
+NOTE = "#0072B2"
+WARN = "#E69F00"
+QUIET = "opacity:.75"
+
+
+def headless() -> bool:
+    """Whether a runner executes the lesson, so that there is nobody to click (`natsdemo run` says so)."""
+    return os.environ.get("NATSDEMO_HEADLESS") == "1"
+
+
+def show(text: str, markup: str, more: dict[str, Any] | None = None) -> None:
+    """Display one output in all its forms."""
+    display({"text/plain": text, "text/html": markup, **(more or {})}, raw=True)

@@ -1,0 +1,78 @@
+"""The first lesson as a reader sees it: in JupyterLab, in a real browser."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's `chromium` to run browser tests"),
+]
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Where `natsdemo lab` has the first lesson open."""
+    command = [str(Path(sys.executable).with_name("natsdemo")), "lab", "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        found = re.search(r"http\S+", process.stdout.readline())
+        assert found
+        yield found[0]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        process.stdout.close()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A tall window, so that JupyterLab renders every cell."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page(viewport={"width": 1280, "height": 12_000})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()
+
+
+def test_a_reader_runs_the_first_lesson_and_bets(address: str, page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    idle = page.get_by_text("Python 3 (ipykernel) | Idle")
+    idle.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    answers = page.locator("button.widget-toggle-button", has_text="nothing, ever")
+    answers.wait_for()  # the saved outputs, which are there from the beginning, have a list in its place
+    page.locator(".jp-Cell.jp-mod-active .jp-InputPrompt", has_text=re.compile(r"\d")).wait_for()  # the last cell ran
+    idle.wait_for()
+
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    pictures = page.locator(".jp-Notebook figure img")
+    assert pictures.count() == 2
+    assert "bob received 1 message" in (pictures.first.get_attribute("alt") or "")
+    answers.click()
+    assert "mod-active" in (answers.get_attribute("class") or "")
+    outside = [url for url in asked if "127.0.0.1" not in url and not url.startswith(("data:", "blob:"))]
+    assert outside == []

@@ -1,0 +1,292 @@
+"""What a notebook imports: the lab, claims, predictions, exercises, clients that can be killed."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import nbformat
+import pytest
+import pytest_asyncio
+
+from natsdemo import faults
+from natsdemo.guarantees import Outcome, at_most_once, no_loss
+from natsdemo.history import History
+from natsdemo.lesson import ClaimFailed, Lab, barrier, claim, open_lab, predict, until, what_we_proved
+from natsdemo.lesson import look as look_module
+from natsdemo.lesson.claims import ledger
+from natsdemo.lesson.client import ClientProcess
+from natsdemo.lesson.exercise import answer, attempted
+from natsdemo.testing import story
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a notebook would display."""
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(look_module, "display", lambda data, raw: seen.append(data))
+    return seen
+
+
+@pytest_asyncio.fixture
+async def lab() -> AsyncIterator[Lab]:
+    lab = await open_lab()
+    yield lab
+    await lab.close()
+
+
+class TestClaim:
+    def test_a_true_one_is_shown_with_its_evidence_and_kept(self, shown: list[dict[str, Any]]) -> None:
+        ledger.clear()
+        claim("Three came.", True, came=3)
+        assert shown[0]["text/plain"] == "✓ Three came.  (came = 3)"
+        assert shown[0][look_module.CLAIM_MIME] == {"sentence": "Three came.", "holds": True, "evidence": "came = 3"}
+        what_we_proved()
+        assert "Three came." in shown[1]["text/html"]
+
+    def test_a_false_one_raises_and_says_what_was_seen(self, shown: list[dict[str, Any]]) -> None:
+        with pytest.raises(ClaimFailed, match=r"Three came\. \(seen: came = 2\)"):
+            claim("Three came.", False, came=2)
+        assert shown[0]["text/plain"].startswith("✗")
+
+    def test_a_verdict_must_have_the_outcome_that_is_claimed(self, shown: list[dict[str, Any]]) -> None:
+        lost = no_loss(story("a:pub1 a:pub2 b:got1"))
+        claim("One was lost.", lost, Outcome.VIOLATED)
+        with pytest.raises(ClaimFailed):
+            claim("None was lost.", lost)
+        with pytest.raises(ClaimFailed):
+            claim("Who knows.", lost, Outcome.UNKNOWN)
+
+    def test_what_is_neither_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="compare something"):
+            claim("There are some.", [1])  # type: ignore[arg-type]
+
+    def test_hostile_evidence_is_escaped_and_cut(self, shown: list[dict[str, Any]]) -> None:
+        claim("<b>", True, said="<script>" + "x" * 10_000)
+        assert "<script>" not in shown[0]["text/html"]
+        assert len(shown[0]["text/html"]) < 1000
+
+
+class TestPredict:
+    def test_it_reads_as_a_list_where_nobody_can_click(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NATSDEMO_HEADLESS", "1")
+        bundle = predict("Who?", ["me", "<you>"])._repr_mimebundle_()
+        assert set(bundle) == {"text/plain", "text/html"}
+        assert "○ me" in bundle["text/plain"]
+        assert "&lt;you&gt;" in bundle["text/html"]
+
+    def test_with_widgets_it_has_buttons_and_keeps_the_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("NATSDEMO_HEADLESS", raising=False)
+        bundle = predict("Who?", ["me", "you"])._repr_mimebundle_()
+        assert "application/vnd.jupyter.widget-view+json" in bundle
+        assert "○ me" in bundle["text/plain"]
+        assert "<li>me</li>" in bundle["text/html"]
+
+    @pytest.mark.parametrize(
+        ("chosen", "said"), [(None, "Observed: me."), ("me", "so it is"), ("you", "You said “you”; observed: me.")]
+    )
+    def test_the_answer_is_held_against_what_was_observed(
+        self, chosen: str | None, said: str, shown: list[dict[str, Any]]
+    ) -> None:
+        bet = predict("Who?", ["me", "you"])
+        if chosen:
+            bet.choose(chosen)
+        bet.reveal("me", because="I was there.")
+        assert said in shown[0]["text/plain"]
+        assert "I was there." in shown[0]["text/html"]
+
+    def test_one_cannot_bet_on_what_is_not_there(self) -> None:
+        with pytest.raises(ValueError, match="none of the options"):
+            predict("Who?", ["me"]).choose("them")
+
+
+class TestUntil:
+    async def test_true_as_soon_as_the_condition_is(self) -> None:
+        assert await until(lambda: True)
+
+    async def test_false_at_the_deadline_and_not_before(self) -> None:
+        began = time.monotonic()
+        assert not await until(lambda: False, deadline=0.1)
+        assert time.monotonic() - began >= 0.1
+
+
+class TestLab:
+    async def test_settle_waits_for_all_and_adds_no_traffic(self, lab: Lab) -> None:
+        alice, bob = [await nats.connect(lab.url, name=name) for name in ("alice", "bob")]
+        heard = []
+
+        async def slow(msg: Any) -> None:
+            await asyncio.sleep(0.02)
+            heard.append(msg.data)
+
+        await bob.subscribe("orders", cb=slow)
+        await barrier(bob)
+        for n in range(10):
+            await alice.publish("orders", b"%d" % n)
+        history = await lab.settle()
+        assert history.settled
+        assert len(heard) == 10
+        assert len(history.deliveries) == 10
+        frames = len(history)
+        assert len(await lab.settle()) == frames
+
+    async def test_a_live_history_has_not_settled(self, lab: Lab) -> None:
+        assert not lab.history.settled
+
+    async def test_a_run_that_never_rests_has_not_settled(self, lab: Lab) -> None:
+        alice = await nats.connect(lab.url, name="alice")
+
+        async def chatter() -> None:
+            while True:
+                await alice.publish("noise", b"")
+                await asyncio.sleep(0.001)
+
+        task = asyncio.create_task(chatter())
+        history = await lab.settle(deadline=0.3)
+        task.cancel()
+        assert not history.settled
+        assert no_loss(history).outcome is Outcome.UNKNOWN
+
+    async def test_lost_on_the_wire_is_found_and_at_most_once_holds(self, lab: Lab) -> None:
+        alice, bob = [await nats.connect(lab.url, name=name) for name in ("alice", "bob")]
+        heard = []
+
+        async def listen(msg: Any) -> None:
+            heard.append(msg.data)
+
+        await bob.subscribe("orders", cb=listen)
+        await barrier(bob)
+        with lab.tap.inject(faults.drop("MSG", nth=2)):
+            for n in range(3):
+                await alice.publish("orders", b"%d" % n)
+            assert await until(lambda: len(heard) == 2)
+            history = await lab.settle()
+        assert no_loss(history).outcome is Outcome.VIOLATED
+        assert at_most_once(history).outcome is Outcome.HOLDS
+
+    async def test_the_set_up_cell_can_be_run_again(self) -> None:
+        first = await open_lab()
+        alice = await nats.connect(first.url, name="alice")
+        second = await open_lab()
+        assert alice.is_closed
+        assert first.url != second.url
+        assert second.history.clients == []
+        await second.close()
+        await second.close()
+
+    async def test_on_a_cluster(self) -> None:
+        lab = await open_lab(cluster=3)
+        nc = await nats.connect(servers=lab.tap.urls, name="alice")
+        await nc.publish("x", b"")
+        assert (await lab.settle()).settled
+        await lab.close()
+
+    async def test_sabotage_is_armed_behind_the_tap(
+        self, monkeypatch: pytest.MonkeyPatch, shown: list[dict[str, Any]]
+    ) -> None:
+        monkeypatch.setenv("NATSDEMO_SABOTAGE", "drop PUB nth=1")
+        lab = await open_lab()
+        alice = await nats.connect(lab.url, name="alice")
+        await alice.publish("x", b"")
+        history = await lab.settle()
+        assert [event.fate for event in history.publishes] == ["forwarded"]  # the Tap itself saw nothing odd
+        await lab.close()
+        assert shown[-1][look_module.SABOTAGE_MIME] == {"hits": 1}
+
+
+class TestBarrier:
+    async def test_what_was_published_before_it_has_reached_the_server(self, lab: Lab) -> None:
+        alice = await nats.connect(lab.url, name="alice")
+        own = await alice.subscribe("mine")
+        for n in range(200):
+            await alice.publish("mine", b"")
+            await barrier(alice)
+            assert own.pending_msgs == n + 1
+
+    async def test_a_client_that_is_not_connected_is_told(self, lab: Lab) -> None:
+        alice = await nats.connect(lab.url, name="alice")
+        await alice.close()
+        with pytest.raises(ConnectionError):
+            await barrier(alice)
+
+
+async def _stub() -> None: ...  # one line
+
+
+async def _fails() -> None:
+    raise KeyError("nothing")
+
+
+async def _hangs() -> None:
+    await asyncio.Event().wait()
+
+
+async def _does() -> None:
+    await asyncio.sleep(0)
+
+
+class TestExercise:
+    async def _answer(self, solve: Any, reason: str | None = None) -> str:
+        async def settle() -> History:
+            return story("a:pub1 b:got1")
+
+        return await answer(solve, lambda _: reason, settle, deadline=0.1)
+
+    def test_a_stub_is_not_attempted(self) -> None:
+        assert not attempted(_stub)
+        assert attempted(_does)
+
+    async def test_the_three_answers(self, shown: list[dict[str, Any]]) -> None:
+        assert await self._answer(_stub) == "not attempted"
+        assert await self._answer(_does, "it is blue.") == "not yet"
+        assert "not yet, because it is blue." in shown[-1]["text/plain"]
+        assert await self._answer(_does) == "right"
+
+    async def test_what_raises_or_hangs_is_not_yet(self, shown: list[dict[str, Any]]) -> None:
+        assert await self._answer(_fails) == "not yet"
+        assert "KeyError" in shown[-1]["text/plain"]
+        assert await self._answer(_hangs) == "not yet"
+
+
+class TestClient:
+    CODE = """
+import nats
+nc = await nats.connect(url, name=name)
+sub = await nc.subscribe("work")
+await nc.flush()
+async for msg in sub.messages:
+    print(msg.data.decode())
+"""
+
+    async def test_it_is_a_process_that_can_really_be_killed(self, lab: Lab) -> None:
+        bob = lab.clients["bob"] = ClientProcess("bob", lab.url, self.CODE)
+        assert await until(lambda: len(lab.history.where(client="bob", op="SUB")) == 1)
+        alice = await nats.connect(lab.url, name="alice")
+        await alice.publish("work", b"hello")
+        assert await until(lambda: bob.output == ["hello"])
+        bob.kill()
+        assert not bob.running
+        gone = lab.history.where(kind="client", client="bob")
+        assert await until(lambda: "disconnected" in str(lab.history.where(kind="client", client="bob"))), gone
+
+
+def test_the_magic_and_the_outputs_in_a_real_kernel(tmp_path: Path) -> None:
+    cells = [
+        "from natsdemo.lesson import *\nimport nats\nlab = await open_lab()",
+        "%%client bob\nimport nats\nnc = await nats.connect(url, name=name)\nsub = await nc.subscribe('work')\n"
+        "print((await sub.next_msg(timeout=10)).data.decode())",
+        "await until(lambda: len(lab.history.where(client='bob', op='SUB')) == 1)\n"
+        "alice = await nats.connect(lab.url, name='alice')\nawait alice.publish('work', b'hello')",
+        "claim('Bob heard it.', await until(lambda: lab.clients['bob'].output == ['hello']))",
+        "await lab.close()",
+    ]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(nb, tmp_path / "90-magic.ipynb")
+    run = [sys.executable, "-m", "papermill", "--no-progress-bar", "-k", "python3", "90-magic.ipynb", "out.ipynb"]
+    subprocess.run(run, cwd=tmp_path, check=True, capture_output=True)
+    done = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert done.cells[3].outputs[0]["data"][look_module.CLAIM_MIME]["holds"]
