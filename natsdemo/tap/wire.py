@@ -225,7 +225,7 @@ class Wire:
         """No fault is about: send it on, and record it later.
 
         The scheduler likes to wake the receiver on our own core, where it waits until we sleep; and to record many
-        pieces at once takes a fraction of the time. On a busy machine this took a round trip from 1.65 to 1.37 of direct.
+        pieces at once takes a fraction of the time. On a busy machine a round trip went from 1.65 to 1.37 of direct.
         """
         self._expect_hand_over()
         self.passed.append((pipe, data, self.now))
