@@ -1,10 +1,15 @@
 """The process that stands on the wire: accepts clients, dials servers, moves bytes, and tells the Tap what passed.
 
 It is a process of its own, so that nothing that the reader's kernel does (a blocking cell, a busy loop, a garbage
-collection) holds up the world that they are looking at; and a plain loop over `selectors` instead of asyncio, whose
-machinery alone costs a request and its reply a sixth more time. Measured on two cores, nats-py, 128-byte messages, as
-parts of a direct connection's throughput and round trip: process and selectors 1.06 and 1.36, process and asyncio 1.06
-and 1.54, thread and selectors 0.77 and 1.40, thread and asyncio 0.77 and 1.52.
+collection) holds up the world that they are looking at: a thread would wait for the busy loop's interpreter lock. Speed
+decides nothing between the two. It is a plain loop over `selectors` since asyncio's machinery makes a request and its
+reply slower. Prototypes of all four, by turns on two cores, nats-py, 128-byte messages, as parts of a direct
+connection's throughput and round trip, on a calm machine and on a busy one:
+
+        process and selectors   1.06  1.36      0.86  1.42
+        process and asyncio     1.06  1.54      0.79  1.48
+        thread and selectors    0.77  1.40      0.90  1.24
+        thread and asyncio      0.77  1.52      0.80  1.31
 
 It lives as long as its control socket. Orders come in as lines of JSON; out go blocks, a letter and a length before
 each: `r` for records as `history.pack` makes them, `u` for how many events could not be kept, `a` for the answer to an
