@@ -335,7 +335,7 @@ def test_without_lessons_it_says_where_they_are(tmp_path: Path, monkeypatch: pyt
 def test_the_hash_is_of_the_sources_alone(lessons: Path) -> None:
     path = lessons / "01-good.ipynb"
     raw = json.loads(path.read_text())
-    read = nbformat.read(path, nbformat.NO_CONVERT)  # type: ignore[no-untyped-call]
+    read = nbformat.read(path, nbformat.NO_CONVERT)
     assert notebooks.source_hash(raw) == notebooks.source_hash(read), "lines or one string, it is the same source"
     read.cells[1].execution_count = 7
     assert notebooks.source_hash(raw) == notebooks.source_hash(read)

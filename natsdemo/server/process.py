@@ -67,14 +67,15 @@ os.register_at_fork(after_in_child=_close_pipes)
 
 # Below the range that outgoing connections are given. A client that keeps dialling a dead port of that range may,
 # by TCP's simultaneous open, connect to itself there; and another program's connection may take it before our
-# server comes back.
-_ports = itertools.cycle(random.sample(range(20_000, 32_000), 12_000))
+# server comes back. One after the other from a place of our own, since the port of a server that is down looks free:
+# neither we nor another process of ours should come by there soon.
+_ports = itertools.count(random.randrange(12_000))
 
 
 def free_port() -> int:
-    """Return a port that is free on loopback now, and that this process has not been given lately."""
+    """Return a port that is free on loopback now, and was not given to anybody lately."""
     while True:
-        port = next(_ports)
+        port = 20_000 + next(_ports) % 12_000
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
