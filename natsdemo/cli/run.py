@@ -40,6 +40,10 @@ class Result(NamedTuple):
     error: str | None
     hits: int | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name; `hits` only of a sabotage."""
+        return {name: value for name, value in self._asdict().items() if name != "hits" or value is not None}
+
     def __str__(self) -> str:
         said = f"{self.claims} claim{'' if self.claims == 1 else 's'} held"
         if self.hits is not None and self.error is None:
@@ -89,7 +93,7 @@ def run(
         if not as_json:
             print(results[-1], flush=True)
     if as_json:
-        print(json.dumps([result._asdict() for result in results], indent=1, ensure_ascii=False))
+        print(json.dumps([result.as_dict() for result in results], indent=1, ensure_ascii=False))
     return 0 if all(result.ok for result in results) else 1
 
 

@@ -28,9 +28,10 @@ def tap(
     seed: Annotated[int, typer.Option(help="Makes a fault with a probability repeatable.")] = 0,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the History there, as JSON lines.")] = None,
 ) -> int:
-    """Show every frame that passes between clients and a server, and break what you ask for. Ctrl-C ends it.
+    """Show every frame that passes, and break what you ask for.
 
-    Then `natsdemo draw FILE` makes pictures of what was saved, and `natsdemo judge FILE` says what was lost.
+    It stands between clients and a server until Ctrl-C. Then `natsdemo draw FILE` makes pictures of what was saved,
+    and `natsdemo judge FILE` says what was lost.
     """
     try:
         broken = [faults.parse(text) for text in fault or []]

@@ -41,6 +41,8 @@ HOST = "127.0.0.1"
 PATIENCE = 10  # seconds; an answer takes well under a millisecond on a calm machine
 _DEAD = "The Tap's process has ended, by somebody else's hand: close the Tap and make a new one."
 
+_chance = random.SystemRandom()  # two programs that were seeded alike would want the same ports
+
 _controls: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
@@ -372,7 +374,7 @@ def _listen(port: int) -> socket.socket:
         try:
             # Not a port that the kernel would choose: it also gives those to clients, and a client that keeps dialling
             # a closed Tap may get the very port that it dials, and connect to itself.
-            listener.bind((HOST, port or random.randrange(20_000, 32_000)))
+            listener.bind((HOST, port or _chance.randrange(20_000, 32_000)))
             listener.listen(1024)
             return listener
         except (OSError, OverflowError) as error:
