@@ -11,13 +11,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from nats.aio.client import Client as NatsClient
 
 from .. import faults
 from ..history import History
 from ..protocol import TO_CLIENT, TO_SERVER
-from ..server import Cluster, Place, ServerError, place
+from ..server import Cluster, External, Place, Server, ServerError, place
 from ..tap import Tap
 from . import client, exercise
 from .claims import last_words, ledger
@@ -80,7 +81,8 @@ class Lab:
 
         Nothing is pending when the server has no byte left to send, its count of each connection's messages agrees
         with the Tap's, and the clients' callbacks in this process have had their turn. Where the counts never come to
-        agree, since something between was lost, half a second in which nothing moves must do. No traffic is added. If
+        agree (something between was lost) or cannot be had (the server is somebody else's), half a second in which
+        nothing moves must do. No traffic is added. If
         it does not come to rest before the deadline, the History says so (`settled` is False), and a verdict about
         loss is UNKNOWN. Source: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring
         """
@@ -93,7 +95,7 @@ class Lab:
             state = None if counts is None or any(map(_busy, clients)) else (len(self.history), counts)
             if state is None or state != before:
                 before, since = state, time.monotonic()
-            elif counts == self._tap_counts(of=counts or {}) or time.monotonic() - since > 0.5:
+            elif (counts and counts == self._tap_counts(of=counts)) or time.monotonic() - since > 0.5:
                 return self.history.up_to_now(settled=True)
             await asyncio.sleep(0.02)
         return self.history.up_to_now(settled=False)
@@ -160,7 +162,7 @@ class Lab:
     def _report_sabotage(self) -> None:
         assert self._saboteur
         hits = sum(event.text.startswith("hit") for event in self._saboteur.history.where(kind="fault"))
-        show(f"sabotage: {hits} hits", f"<small>sabotage: {hits} hits</small>", {SABOTAGE_MIME: {"hits": hits}})
+        _say(f"sabotage: {hits} hits", {SABOTAGE_MIME: {"hits": hits}})
 
     def __repr__(self) -> str:
         return f"<Lab at {self.url}, {self.server!r}>"
@@ -180,6 +182,10 @@ async def open_lab(*, config: str = "", cluster: int = 0) -> Lab:
         await _open.close()
     ledger.clear()
     server: Place | Cluster = Cluster(cluster, config=config) if cluster else place(config)
+    if isinstance(server, External) and server.credentials:
+        await server.start()
+        _say("That server is fine, but its credentials file does not fit into an address: we run on one of our own.")
+        server = Server(config=config)
     sabotage = os.environ.get("NATSDEMO_SABOTAGE")
     try:
         await server.start()
@@ -193,6 +199,10 @@ async def open_lab(*, config: str = "", cluster: int = 0) -> Lab:
         lab.arm_sabotage(sabotage)
     client.register(lab)
     return lab
+
+
+def _say(sentence: str, more: dict[str, Any] | None = None) -> None:
+    show(sentence, f"<small>{html.escape(sentence)}</small>", more)
 
 
 def _clients(urls: list[str]) -> Iterator[NatsClient]:
