@@ -22,6 +22,8 @@ from nats.errors import TimeoutError as NoAnswerError
 from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError
 
+from natsdemo.server import Composed, ServerError
+
 FILE = Path(__file__).parents[1] / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
 IMAGE: str = SERVICES["nats"]["image"]
@@ -165,3 +167,20 @@ async def test_a_cluster_goes_on_without_one_of_its_nodes(compose: Compose, conn
         await compose.healthy(*SERVICES)
     js = (await connect("nats://127.0.0.1:4233")).jetstream()
     assert (await js.stream_info("ORDERS")).state.messages == 2
+
+
+@pytest.mark.docker
+async def test_the_lessons_run_on_it_and_may_hurt_it(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose("up", "-d")
+    await compose.healthy("nats")
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", compose.project)
+    monkeypatch.setenv("NATSDEMO_SERVER", "compose")
+    run = [str(Path(sys.executable).with_name("natsdemo")), "run", "--json"]
+    done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, timeout=300)
+    assert all(lesson["ok"] for lesson in json.loads(done.stdout)), done.stdout
+    async with Composed() as server:
+        await server.kill()
+        with pytest.raises(ServerError):
+            await server.monitor("varz")
+        await server.restart()
+        assert (await server.monitor("healthz"))["status"] == "ok"
