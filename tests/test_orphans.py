@@ -168,14 +168,14 @@ async def test_kill_9_of_jupyter(nest: Nest) -> None:
     with (nest.path / "jupyter.log").open("wb") as log:
         jupyter = subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True)
     try:
-        await until(lambda: answers(f"{address}/status"))
+        await until(lambda: answers(f"{address}/status"), 60)
         request = urllib.request.Request(f"{address}/kernels", data=b"{}", method="POST")
         await asyncio.to_thread(fetch, request)
         runtime = nest.path / "jupyter_runtime_dir"
         await until(lambda: list(runtime.glob("kernel-*.json")))
         client = AsyncKernelClient(connection_file=str(next(runtime.glob("kernel-*.json"))))
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)  # which would take a kernel that is slow to start for dead
         try:
             await client.wait_for_ready(timeout=30)
             await run(client, OPEN_A_CLUSTER)
