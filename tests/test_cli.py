@@ -22,7 +22,7 @@ from conftest import Connect, Nest
 
 from natsdemo.cli import UserError, lab, notebooks
 from natsdemo.server import Composed, Server
-from natsdemo.server.process import free_port
+from natsdemo.server.loopback import free_port
 
 NATSDEMO = str(Path(sys.executable).parent / "natsdemo")
 COMMANDS = ["lab", "doctor", "server", "run"]

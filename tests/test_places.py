@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from natsdemo.server import Composed, External, NotHere, Server, ServerError, place
+from natsdemo.server.loopback import free_port
 from natsdemo.server.places import compose_command
-from natsdemo.server.process import free_port
 
 AUTHORIZATION = "authorization { user: ann, password: right }"
 

@@ -18,7 +18,7 @@ import pytest
 from conftest import Connect, Nest
 
 from natsdemo.server import Binary, Cluster, Server, ServerError, find_binary
-from natsdemo.server.process import free_port
+from natsdemo.server.loopback import free_port
 
 
 def one_sentence(error: BaseException, expected: str) -> None:

@@ -32,7 +32,7 @@ from natsdemo.faults import Armed, Fault, delay, drop, duplicate, partition, reo
 from natsdemo.history import History
 from natsdemo.protocol import TO_CLIENT, TO_SERVER, Frame, Scanner, encode
 from natsdemo.server import Cluster, Server
-from natsdemo.server.process import free_port
+from natsdemo.server.loopback import free_port
 from natsdemo.tap import Tap, TapError, wire
 from natsdemo.tap.link import Link
 

@@ -18,8 +18,8 @@ from typing import Annotated, NamedTuple
 import typer
 
 from natsdemo.server import Server, ServerError, find_binary, place
+from natsdemo.server.loopback import HOST
 from natsdemo.server.places import compose_command
-from natsdemo.server.process import HOST
 
 OLDEST_PYTHON = (3, 11)
 SPACE = 500_000_000

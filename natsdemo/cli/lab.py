@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from natsdemo.server import Composed, ServerError
-from natsdemo.server.process import HOST, free_port
+from natsdemo.server.loopback import HOST, free_port
 
 from . import UserError
 from .notebooks import notebooks_dir

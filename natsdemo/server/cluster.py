@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from .binary import ServerError
-from .process import HOST, Server, free_port
+from .loopback import HOST, free_port
+from .process import Server
 
 
 class Cluster(Mapping[str, Server]):

@@ -19,7 +19,8 @@ import nats
 from nats.errors import Error, NoServersError
 
 from .binary import ServerError
-from .process import Server, fetch
+from .loopback import fetch
+from .process import Server
 
 COMPOSE_URL = "nats://127.0.0.1:4222"
 COMPOSE_MONITOR_URL = "http://127.0.0.1:8222"

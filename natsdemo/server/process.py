@@ -2,7 +2,7 @@
 
 Rules of this module:
 1. Whatever ends the owner (a kernel restart, SIGKILL, Ctrl-C, an exception), the server goes with it and its
-   directory too. A guard, waiting for end-of-file on a pipe that only the owner holds, sees to that.
+   directory too; `guard` sees to that.
 2. What interrupts the owner's process group (the kernel's interrupt button) does not reach the server.
 3. The server's log goes to a file. An unread pipe would stall nats-server once it is full.
 4. A port, once chosen, stays: it is the address that the reader's client reconnects to.
@@ -11,10 +11,8 @@ Rules of this module:
 import asyncio
 import contextlib
 import html
-import itertools
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,67 +20,17 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
-import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self
 
+from . import guard
 from .binary import ServerError, find_binary
+from .loopback import HOST, fetch, free_port
 
-HOST = "127.0.0.1"
 ROOM = 10_000_000  # bytes on the disk, or it is full as far as a server is concerned
 
 State = Literal["running", "paused", "stopped"]
-
-# Becomes nats-server itself (`exec`), after leaving a guard behind. The guard is a grandchild, so that it is
-# in nobody's process tree when ipykernel ends all children of a kernel. On its pipe, "gone" says that the
-# server has ended (its process id may be somebody else's by now), "bye" that nothing is left to guard.
-_GUARDED = r"""
-exec 3<&0
-trap '' INT TERM HUP
-( ( server=$$
-    while read -r word <&3; do
-      case $word in gone) server= ;; bye) exit ;; esac
-    done
-    [ -z "$server" ] || kill -9 "$server"
-    rm -rf "$0" || { sleep 0.2; rm -rf "$0"; }
-  ) >/dev/null 2>&1 & )
-trap - INT TERM HUP
-exec "$@" </dev/null 3<&-
-"""
-
-_pipes: "weakref.WeakSet[IO[bytes]]" = weakref.WeakSet()
-
-
-def _close_pipes() -> None:
-    for pipe in _pipes:
-        pipe.close()
-
-
-# A forked child would hold the guards' pipes open past our death.
-os.register_at_fork(after_in_child=_close_pipes)
-
-
-# Below the range that outgoing connections are given. A client that keeps dialling a dead port of that range may,
-# by TCP's simultaneous open, connect to itself there; and another program's connection may take it before our
-# server comes back. One after the other from a place of our own, since the port of a server that is down looks free:
-# neither we nor another process of ours should come by there soon.
-_ports = itertools.count(random.randrange(12_000))
-
-
-def free_port() -> int:
-    """Return a port that is free on loopback now, and was not given to anybody lately."""
-    while True:
-        port = 20_000 + next(_ports) % 12_000
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
 
 
 class Server:
@@ -263,7 +211,7 @@ class Server:
         if self._dir is not None:
             shutil.rmtree(self._dir, ignore_errors=True)
             self._dir = None
-        _tell(self._process, "bye")
+        guard.tell(self._process, "bye")
         self._process = None
         self.port, self._known = self._given_port, False
 
@@ -300,7 +248,6 @@ class Server:
         if self._monitor_port is None:
             self._monitor_port = free_port()
         command = [
-            *("/bin/sh", "-c", _GUARDED, str(directory)),
             *(str(binary.path), "-c", str(directory / "server"), "-a", HOST),
             *("-p", str(self.port), "-m", str(self._monitor_port)),
             *("-js", *self._flags),
@@ -308,12 +255,8 @@ class Server:
         last = self._process
         with (directory / "log").open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                command, bufsize=0, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
-        assert self._process.stdin
-        _pipes.add(self._process.stdin)
-        _tell(last, "bye")  # the guard of an earlier process; the new one guards the directory too
+            self._process = guard.start(command, directory, log)
+        guard.tell(last, "bye")  # the guard of an earlier process; the new one guards the directory too
         self._paused = False
 
     def _prepare(self) -> Path:
@@ -399,7 +342,7 @@ class Server:
 
     async def _end(self, how: signal.Signals, verb: str) -> None:
         if self._process is None or self.state == "stopped":
-            _tell(self._process, "gone")
+            guard.tell(self._process, "gone")
             return
         self._process.send_signal(how)
         if self._paused:
@@ -410,7 +353,7 @@ class Server:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
         self._paused = False
-        _tell(self._process, "gone")
+        guard.tell(self._process, "gone")
         if self._known:
             self._announce(verb)
 
@@ -440,17 +383,6 @@ class Server:
         return f"<code>{html.escape(repr(self))}</code>"
 
 
-def _tell(process: subprocess.Popen[bytes] | None, word: Literal["gone", "bye"]) -> None:
-    """Tell the guard that its server has ended, or that nothing is left to guard."""
-    pipe = process.stdin if process else None
-    if pipe is None or pipe.closed:
-        return
-    with contextlib.suppress(BrokenPipeError):
-        pipe.write(f"{word}\n".encode())
-    if word == "bye":
-        pipe.close()
-
-
 def _check_room(path: Path) -> None:
     there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
     if (free := shutil.disk_usage(there).free) < ROOM:
@@ -464,19 +396,6 @@ def _taken(reason: str) -> int | None:
     """The port that the server found taken."""
     found = re.search(r":(\d+): bind: address already in use", reason)
     return int(found[1]) if found else None
-
-
-def fetch(url: str) -> dict[str, Any]:
-    """Get a JSON page, whatever its status; raise `ServerError` if nothing answers within 2 seconds."""
-    try:
-        with urllib.request.urlopen(url, timeout=2) as page:
-            text = page.read()
-    except urllib.error.HTTPError as error:
-        text = error.read()
-    except OSError as error:
-        raise ServerError(f"Nothing answers at {url}: {error}.") from None
-    answer: dict[str, Any] = json.loads(text)
-    return answer
 
 
 def _one_line(text: str) -> str:
