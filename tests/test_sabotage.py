@@ -33,6 +33,8 @@ TABLE = [
     Row("01", "duplicate PUB subject=weather.oslo nth=3", caught_by=IN_ORDER),
     Row("01", "reorder MSG subject=weather.oslo nth=1", caught_by=IN_ORDER),
     Row("01", "reorder PUB subject=weather.oslo nth=2", caught_by=IN_ORDER),
+    Row("01", "reset PUB subject=weather.oslo nth=2", caught_by=IN_ORDER),
+    Row("01", "drop MSG probability=0.2", caught_by=IN_ORDER),
     Row("01", "drop MSG subject=weather.bergen nth=3", caught_by="Each of three subscribers got its own copy."),
     Row("01", "drop MSG subject=news nth=777", caught_by="As many copies came out as there were subscriptions."),
     Row("01", "delay MSG seconds=0.01 every=50", survives_because="no claim is about time, and TCP keeps the order"),
