@@ -21,6 +21,7 @@ from natsdemo.lesson import look as look_module
 from natsdemo.lesson.claims import ledger
 from natsdemo.lesson.client import ClientProcess
 from natsdemo.lesson.exercise import answer, attempted
+from natsdemo.server import Server
 from natsdemo.testing import story
 
 
@@ -150,6 +151,27 @@ class TestLab:
         task.cancel()
         assert not history.settled
         assert no_loss(history).outcome is Outcome.UNKNOWN
+
+    async def test_what_the_tap_holds_back_is_still_pending(self, lab: Lab) -> None:
+        alice = await nats.connect(lab.url, name="alice")
+        await alice.subscribe("orders")
+        await barrier(alice)
+        with lab.tap.inject(faults.delay("MSG", seconds=1.5)):
+            await alice.publish("orders", b"late")
+            history = await lab.settle()
+        assert len(history.deliveries) == 1
+        assert no_loss(history).outcome is Outcome.HOLDS
+
+    async def test_while_the_server_is_frozen_nothing_has_settled(self, lab: Lab) -> None:
+        alice = await nats.connect(lab.url, name="alice")
+        await alice.subscribe("orders")
+        await barrier(alice)
+        assert isinstance(lab.server, Server)
+        await lab.server.pause()
+        await alice.publish("orders", b"to a frozen server")
+        assert not (await lab.settle(deadline=3)).settled
+        await lab.server.resume()
+        assert len((await lab.settle()).deliveries) == 1
 
     async def test_lost_on_the_wire_is_found_and_at_most_once_holds(self, lab: Lab) -> None:
         alice, bob = [await nats.connect(lab.url, name=name) for name in ("alice", "bob")]

@@ -18,7 +18,7 @@ from nats.aio.client import Client as NatsClient
 from .. import faults
 from ..history import History
 from ..protocol import TO_CLIENT, TO_SERVER
-from ..server import Cluster, External, Place, Server, ServerError, place
+from ..server import Cluster, External, NotHere, Place, Server, ServerError, place
 from ..tap import Tap
 from . import client, exercise
 from .claims import last_words, ledger
@@ -79,20 +79,22 @@ class Lab:
     async def settle(self, deadline: float = 10.0) -> History:
         """Wait until nothing is pending any more, and return the History up to now.
 
-        Nothing is pending when the server has no byte left to send, its count of each connection's messages agrees
-        with the Tap's, and the clients' callbacks in this process have had their turn. Where the counts never come to
-        agree (something between was lost) or cannot be had (the server is somebody else's), half a second in which
-        nothing moves must do. No traffic is added. If
-        it does not come to rest before the deadline, the History says so (`settled` is False), and a verdict about
-        loss is UNKNOWN. Source: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring
+        Nothing is pending when neither the server nor the Tap has a byte left to send, the server's count of each
+        connection's messages agrees with the Tap's, and the clients' callbacks in this process have had their turn.
+        Where the counts never come to agree (something between was lost) or cannot be had (the server is somebody
+        else's), half a second in which nothing moves must do. No traffic is added. If it does not come to rest before
+        the deadline, as it cannot while a server is paused, the History says so (`settled` is False), and a verdict
+        about loss is UNKNOWN. Source: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring
         """
         clients = list(_clients(self.tap.urls))
+        taps = [self.tap, *([self._saboteur] if self._saboteur else [])]
         end = time.monotonic() + deadline
         before: object = None
         since = time.monotonic()
         while time.monotonic() < end:
             counts = await self._server_counts()
-            state = None if counts is None or any(map(_busy, clients)) else (len(self.history), counts)
+            waiting = counts is None or any(map(_busy, clients)) or any(tap.holding for tap in taps)
+            state = None if waiting else (len(self.history), counts)
             if state is None or state != before:
                 before, since = state, time.monotonic()
             elif (counts and counts == self._tap_counts(of=counts)) or time.monotonic() - since > 0.5:
@@ -101,14 +103,24 @@ class Lab:
         return self.history.up_to_now(settled=False)
 
     async def _server_counts(self) -> Counts | None:
-        """The messages that each open connection has sent and got, as the server counts; None while bytes wait."""
+        """The messages that each open connection has sent and got, as the server counts; None while bytes wait.
+
+        A server that is stopped has nothing left to send; one that is paused, or silent, may have.
+        """
         counts: Counts = {}
         for server in self.server.values() if isinstance(self.server, Cluster) else [self.server]:
-            with contextlib.suppress(ServerError):
-                for each in (await server.monitor("connz?limit=4096")).get("connections", []):
-                    if each["pending_bytes"]:
-                        return None
-                    counts[server.name, each["cid"]] = each["in_msgs"], each["out_msgs"]
+            if isinstance(server, Server) and server.state == "stopped":
+                continue
+            try:
+                page = await server.monitor("connz?limit=4096")
+            except NotHere:
+                continue
+            except ServerError:
+                return None
+            for each in page.get("connections", []):
+                if each["pending_bytes"]:
+                    return None
+                counts[server.name, each["cid"]] = each["in_msgs"], each["out_msgs"]
         return counts
 
     def _tap_counts(self, of: Counts) -> Counts:

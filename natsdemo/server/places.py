@@ -1,8 +1,7 @@
 """Where the lessons run: on servers of our own (embedded), on composed ones, or on somebody else's.
 
 A place has what every lesson needs, `url`, `connect_options`, `start` and `close`, and as many of the verbs of
-`Server` as it can carry out. What it cannot do it refuses in one sentence (`NotHere`); the lesson then starts
-an embedded server for that part.
+`Server` as it can carry out. What it cannot do it refuses in one sentence (`NotHere`).
 """
 
 import asyncio

@@ -95,6 +95,7 @@ class _Recorder:
         self._faults = itertools.count(1)  # with the seed, what makes each fault's probability repeatable
         self._answers: dict[int, str | None] = {}
         self._answered = threading.Condition()
+        self._holding = 0  # when it last answered
         self._ended = False  # the process will say no more
 
     def _spawn(self, nodes: dict[str, tuple[socket.socket, Address]], *, routes: bool) -> None:
@@ -136,6 +137,7 @@ class _Recorder:
                     answer = json.loads(data)
                     with self._answered:
                         self._answers[answer["id"]] = answer["error"]
+                        self._holding = answer["holding"]
                         self._answered.notify_all()
         with self._answered:
             self._ended = True
@@ -225,6 +227,12 @@ class Tap(_Recorder):
     def history(self) -> History:
         """Everything that has passed and was done since the start."""
         return self._history
+
+    @property
+    def holding(self) -> int:
+        """How many bytes are kept back just now, by a fault or since a receiver does not take them."""
+        self._sync()
+        return self._holding
 
     @property
     def urls(self) -> list[str]:

@@ -431,7 +431,8 @@ class Wire:
                 error = str(refused)
             if id_ is not None:
                 self._hand_over()
-                self._answer(b"a", json.dumps({"id": id_, "error": error}).encode())
+                holding = sum(len(p.unsent) + p.link.waiting for c in self.connections.values() for p in c.pipes)
+                self._answer(b"a", json.dumps({"id": id_, "error": error, "holding": holding}).encode())
 
     def _do_sync(self) -> None:
         """Nothing but the answer, which all records up to now precede."""
