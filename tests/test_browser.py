@@ -76,3 +76,26 @@ def test_a_reader_runs_the_first_lesson_and_bets(address: str, page: Page) -> No
     assert "mod-active" in (answers.get_attribute("class") or "")
     outside = [url for url in asked if "127.0.0.1" not in url and not url.startswith(("data:", "blob:"))]
     assert outside == []
+
+
+def test_a_reader_turns_a_dial_and_the_picture_follows(address: str, page: Page) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address.replace("00-start-here", "01-publish-subscribe"))
+    idle = page.get_by_text("Python 3 (ipykernel) | Idle")
+    idle.wait_for()
+    page.locator(".jp-CodeCell .cm-content", has_text="live.panel(").click()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Above Selected Cell", exact=True).click()
+    page.locator(".jp-CodeCell", has_text="await say_it()").locator(
+        ".jp-InputPrompt", has_text=re.compile(r"\d")
+    ).wait_for()
+    page.locator(".jp-CodeCell .cm-content", has_text="live.panel(").click()
+    page.keyboard.press("Control+Enter")
+    panel = page.locator(".jp-OutputArea-output .widget-vbox", has=page.get_by_role("slider"))
+    panel.get_by_text("1 published, 7 delivered, 0 lost.").wait_for()
+
+    panel.get_by_role("slider").press("ArrowRight")
+    panel.get_by_text("publish once").click()
+    panel.get_by_text("1 published, 8 delivered, 0 lost.").wait_for()
+    assert errors == []

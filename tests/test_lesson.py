@@ -295,6 +295,27 @@ async for msg in sub.messages:
         gone = lab.history.where(kind="client", client="bob")
         assert await until(lambda: "disconnected" in str(lab.history.where(kind="client", client="bob"))), gone
 
+    async def test_a_function_is_spawned_by_its_source_and_a_second_takes_the_place_of_the_first(
+        self, lab: Lab
+    ) -> None:
+        async def worker(url: str, name: str) -> None:
+            import nats
+
+            nc = await nats.connect(url, name=name)
+            sub = await nc.subscribe("work", queue="workers")
+            async for msg in sub.messages:
+                print(name, msg.data.decode())
+
+        first = lab.spawn("w1", worker)
+        assert await until(lambda: len(lab.history.where(client="w1", op="SUB")) == 1, deadline=10)
+        second = lab.spawn("w1", worker)
+        assert not first.running
+        assert lab.clients == {"w1": second}
+        assert await until(lambda: len(lab.history.where(client="w1", op="SUB")) == 2, deadline=10)
+        alice = await nats.connect(lab.url, name="alice")
+        await alice.publish("work", b"hello")
+        assert await until(lambda: second.output == ["w1 hello"])
+
 
 def test_the_magic_and_the_outputs_in_a_real_kernel(tmp_path: Path) -> None:
     cells = [

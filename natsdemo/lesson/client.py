@@ -1,10 +1,13 @@
-"""`%%client NAME`: a cell whose code runs as a process of its own, which can then really be killed."""
+"""Clients in a process of their own, which can then really be killed: `%%client NAME`, and `lab.spawn`."""
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+import textwrap
 import threading
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython import get_ipython
@@ -67,6 +70,11 @@ class ClientProcess:
         return f"<client {self.name}, {'running' if self.running else 'ended'}, {len(self.output)} lines printed>"
 
 
+def code_of(program: Callable[[str, str], Awaitable[object]]) -> str:
+    """Return the code that runs the source of an async function `program(url, name)` where nothing else is known."""
+    return f"{textwrap.dedent(inspect.getsource(program))}\nawait {program.__name__}(url, name)\n"
+
+
 def register(lab: Lab) -> None:
     """Make `%%client NAME` run its cell against this lab; outside IPython there is no such thing."""
     shell: Any = get_ipython()
@@ -74,10 +82,6 @@ def register(lab: Lab) -> None:
         return
 
     def magic(line: str, cell: str) -> Any:
-        name = line.strip() or "client"
-        if old := lab.clients.get(name):
-            old.kill()
-        lab.clients[name] = ClientProcess(name, lab.url, cell)
-        return lab.clients[name]
+        return lab.start_client(line.strip() or "client", cell)
 
     shell.register_magic_function(magic, magic_kind="cell", magic_name="client")

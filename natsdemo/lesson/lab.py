@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from nats.aio.client import Client as NatsClient
@@ -139,6 +139,21 @@ class Lab:
             if to_server or to_client:
                 counts[key, event.direction] += 1
         return {key: (counts[key, TO_SERVER], counts[key, TO_CLIENT]) for key in of}
+
+    def spawn(self, name: str, program: Callable[[str, str], Awaitable[object]]) -> client.ClientProcess:
+        """Run an async function `program(url, name)` as a process of its own, which can then really be killed.
+
+        Its source is all that the process gets, so it imports what it needs. A client of that name that still runs is
+        killed first. `lab.clients[name]` has the process, too: `.kill()`, `.running`, and `.output`, the lines printed.
+        """
+        return self.start_client(name, client.code_of(program))
+
+    def start_client(self, name: str, code: str) -> client.ClientProcess:
+        """The same for code as text, as the cell magic `%%client NAME` has it."""
+        if old := self.clients.get(name):
+            old.kill()
+        self.clients[name] = client.ClientProcess(name, self.url, code)
+        return self.clients[name]
 
     async def exercise(self, solve: exercise.Solve, check: exercise.Check) -> None:
         """Run the reader's function and answer: not attempted; not yet, because …; or right.

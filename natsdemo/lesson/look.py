@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from IPython.display import display
@@ -15,11 +14,6 @@ GOOD = "#009E73"
 NOTE = "#0072B2"
 WARN = "#E69F00"
 QUIET = "opacity:.75"
-
-
-def headless() -> bool:
-    """Whether a runner executes the lesson, so that there is nobody to click (`natsdemo run` says so)."""
-    return os.environ.get("NATSDEMO_HEADLESS") == "1"
 
 
 def show(text: str, markup: str, more: dict[str, Any] | None = None) -> None:

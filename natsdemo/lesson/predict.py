@@ -6,7 +6,8 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from .look import GOOD, NOTE, WARN, headless, show
+from ..live import headless
+from .look import GOOD, NOTE, WARN, show
 
 
 class Prediction:

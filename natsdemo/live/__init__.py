@@ -1,0 +1,10 @@
+"""What moves while the reader plays: controls that act on the real system, and a picture that follows.
+
+Whatever is live has a still that tells the same story, for GitHub, for a PDF, and for a reader without a kernel. The
+controls know nothing of servers or lessons: each is given a function to call.
+"""
+
+from .audience import headless
+from .controls import Button, Dial, Panel, button, dial, panel
+
+__all__ = ["Button", "Dial", "Panel", "button", "dial", "headless", "panel"]
