@@ -14,9 +14,10 @@ import pytest
 import pytest_asyncio
 
 from natsdemo import faults
-from natsdemo.guarantees import Outcome, at_most_once, no_loss
+from natsdemo.guarantees import Outcome, at_most_once, judge, no_loss
 from natsdemo.history import History
-from natsdemo.lesson import ClaimFailed, Lab, barrier, claim, open_lab, predict, until, what_we_proved
+from natsdemo.lesson import ClaimFailed, Lab, barrier, claim, open_lab, predict, until, what_was_kept, what_we_proved
+from natsdemo.lesson import claims as claims_module
 from natsdemo.lesson import look as look_module
 from natsdemo.lesson.claims import ledger
 from natsdemo.lesson.client import ClientProcess
@@ -45,7 +46,9 @@ class TestClaim:
         ledger.clear()
         claim("Three came.", True, came=3)
         assert shown[0]["text/plain"] == "✓ Three came.  (came = 3)"
-        assert shown[0][look_module.CLAIM_MIME] == {"sentence": "Three came.", "holds": True, "evidence": "came = 3"}
+        assert shown[0][look_module.CLAIM_MIME] == {
+            "sentence": "Three came.", "holds": True, "evidence": "came = 3", "since": "", "until": "",
+        }  # fmt: skip
         what_we_proved()
         assert "Three came." in shown[1]["text/html"]
 
@@ -62,6 +65,35 @@ class TestClaim:
         with pytest.raises(ClaimFailed):
             claim("Who knows.", lost, Outcome.UNKNOWN)
 
+    @pytest.mark.parametrize("bounds", [{"since": "nats-server 2.16"}, {"until": "nats-server 2.15"}])
+    def test_one_of_other_versions_is_shown_and_not_claimed(
+        self, shown: list[dict[str, Any]], bounds: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(claims_module.versions, "nats-server", "2.15.1")
+        claim("It is odd.", False, **bounds)  # type: ignore[arg-type]
+        (bound,) = bounds.items()
+        assert shown[0]["text/plain"] == f"– It is odd.  (not claimed here: it is so {' '.join(bound)})"
+        assert shown[0][look_module.CLAIM_MIME]["holds"] is None
+        what_we_proved()
+        assert shown[1]["text/plain"].endswith("– It is odd.")
+
+    def test_one_of_these_versions_is_held_to_and_says_when_the_prose_must_change(
+        self, shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(claims_module.versions, "nats-server", "2.15.1")
+        claim("It is odd.", True, since="nats-server 2.15.1", until="nats-server 2.15.2")
+        assert "since nats-server 2.15.1 and until nats-server 2.15.2" in shown[0]["text/plain"]
+        with pytest.raises(ClaimFailed, match="give the claim its `until` and change the prose"):
+            claim("It is odd.", False, since="nats-server 2.10")
+
+    @pytest.mark.parametrize("bound", ["2.11", "kafka 3", "nats-py", "nats-py two"])
+    def test_a_bound_that_names_nothing_is_refused(self, bound: str) -> None:
+        with pytest.raises(ValueError, match=r"write nats-py"):
+            claim("It is odd.", True, since=bound)
+
+    async def test_a_lab_knows_its_server(self, lab: Lab) -> None:
+        assert claims_module.versions["nats-server"] == lab.server.version != ""
+
     def test_what_is_neither_is_refused(self) -> None:
         with pytest.raises(TypeError, match="compare something"):
             claim("There are some.", [1])  # type: ignore[arg-type]
@@ -70,6 +102,17 @@ class TestClaim:
         claim("<b>", True, said="<script>" + "x" * 10_000)
         assert "<script>" not in shown[0]["text/html"]
         assert len(shown[0]["text/html"]) < 1000
+
+
+def test_runs_are_laid_side_by_side(shown: list[dict[str, Any]]) -> None:
+    lost, repeated = judge(story("a:pub1 b:got1 a:pub2")), judge(story("a:pub1 b:got1 b:got1 a:pub2 b:got2"))
+    what_was_kept({"<lost>": lost, "repeated": repeated})
+    first, second = shown[0]["text/plain"].splitlines()
+    assert first == "<lost>: nothing lost ✗, nothing twice ✓, in order ?; kept: at most once"
+    assert second == "repeated: nothing lost ✓, nothing twice ✗, in order ✓; kept: at least once"
+    assert "&lt;lost&gt;" in shown[0]["text/html"]
+    assert "never reached b" in shown[0]["text/html"]
+    assert shown[0][look_module.VERDICTS_MIME]["repeated"]["no_duplicates"] == "VIOLATED"
 
 
 class TestPredict:

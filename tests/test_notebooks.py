@@ -14,8 +14,8 @@ from natsdemo.lesson.look import CLAIM_MIME, EXERCISE_MIME
 
 LESSONS = sorted(notebooks_dir().glob("*.ipynb"))
 SKELETON = [
-    "guarantee box", "set-up", "break it", "exercise 1", "exercise 2", "what we proved", "what to read next",
-    "clean-up",
+    "guarantee box", "where you meet it", "set-up", "break it", "exercise 1", "exercise 2", "what we proved",
+    "elsewhere", "what to read next", "clean-up",
 ]  # fmt: skip
 
 
@@ -51,6 +51,18 @@ def test_it_keeps_the_skeleton(lesson: Any) -> None:
     assert places == sorted(places)
     assert "**When you need this:**" in prose[0]
     assert 25 <= len(lesson.cells) <= 70
+
+
+def test_its_guarantee_box_is_the_same_table_as_everywhere(lesson: Any) -> None:
+    box = next(cell.source for cell in lesson.cells if "uarantee box" in cell.source)
+    assert re.findall(r"^\| \*\*(.+?)\*\*", box, re.MULTILINE) == ["delivery", "order", "who may lose what"]
+
+
+def test_other_systems_speak_for_themselves(lesson: Any) -> None:
+    elsewhere = next(cell.source for cell in lesson.cells if "## Elsewhere" in cell.source)
+    links = re.findall(r"\]\((https://[^)]+)\)", elsewhere.partition("## Elsewhere")[2])
+    assert len(links) >= 2
+    assert not [link for link in links if "nats.io" in link]
 
 
 def test_cells_are_small(lesson: Any) -> None:

@@ -13,6 +13,7 @@ It hides plumbing (servers, recording, waiting) and never NATS.
 from .claims import Claim, ClaimFailed, claim, what_we_proved
 from .lab import Lab, barrier, open_lab, until
 from .predict import Prediction, predict
+from .verdicts import what_was_kept
 
 __all__ = [
     "Claim",
@@ -24,5 +25,6 @@ __all__ = [
     "open_lab",
     "predict",
     "until",
+    "what_was_kept",
     "what_we_proved",
 ]

@@ -21,7 +21,7 @@ from ..protocol import TO_CLIENT, TO_SERVER
 from ..server import Cluster, External, NotHere, Place, Server, ServerError, place
 from ..tap import Tap
 from . import client, exercise
-from .claims import last_words, ledger
+from .claims import last_words, ledger, versions
 from .look import SABOTAGE_MIME, show
 
 # Messages in and out, by the server's name and its number for the connection.
@@ -221,6 +221,7 @@ async def open_lab(*, config: str = "", cluster: int = 0) -> Lab:
     except BaseException:
         await server.close()
         raise
+    versions["nats-server"] = server.version
     lab = _open = Lab(server, saboteur, tap)
     if sabotage:
         lab.arm_sabotage(sabotage)

@@ -8,11 +8,13 @@ from IPython.display import display
 
 CLAIM_MIME = "application/vnd.natsdemo.claim+json"
 EXERCISE_MIME = "application/vnd.natsdemo.exercise+json"
+VERDICTS_MIME = "application/vnd.natsdemo.verdicts+json"
 SABOTAGE_MIME = "application/vnd.natsdemo.sabotage+json"
 
 GOOD = "#009E73"
 NOTE = "#0072B2"
 WARN = "#E69F00"
+BAD = "#D55E00"
 QUIET = "opacity:.75"
 
 

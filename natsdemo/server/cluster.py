@@ -76,6 +76,11 @@ class Cluster(Mapping[str, Server]):
         """All addresses in one string, separated by commas."""
         return ",".join(self.urls)
 
+    @property
+    def version(self) -> str:
+        """The version of its nats-servers, which are all of one binary."""
+        return next(iter(self._servers.values())).version
+
     async def start(self) -> Self:
         """Start every server that does not run, and wait until the cluster has a leader.
 

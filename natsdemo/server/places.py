@@ -41,6 +41,7 @@ class External:
     def __init__(self, url: str, credentials: str | Path | None = None) -> None:
         self.url = url
         self.credentials = credentials
+        self.version = ""  # known once it has answered
 
     @property
     def shown_url(self) -> str:
@@ -81,6 +82,8 @@ class External:
                     "authority in SSL_CERT_FILE, or unset NATS_URL to have one started for you."
                 ) from None
             raise ServerError(f"No nats-server answers at {self.shown_url}: {self._remedy}.") from None
+        answered = client.connected_server_version
+        self.version = f"{answered.major}.{answered.minor}.{answered.patch}"
         try:
             await client.jetstream().account_info()
         except Exception:

@@ -85,6 +85,11 @@ class Server:
         return f"http://{HOST}:{self._monitor_port}"
 
     @property
+    def version(self) -> str:
+        """The version of nats-server, `"2.15.1"` for example."""
+        return ".".join(map(str, find_binary(self._binary).version))
+
+    @property
     def pid(self) -> int | None:
         """The process id of nats-server, None while it is stopped."""
         return self._process.pid if self._process and self.state != "stopped" else None
