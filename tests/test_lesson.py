@@ -243,6 +243,19 @@ class TestLab:
         await second.close()
         await second.close()
 
+    @pytest.mark.parametrize("needs", [{"own": True}, {"config": "max_payload: 4096"}])
+    async def test_one_that_kills_its_server_does_not_do_so_to_somebody_else_s(
+        self, needs: dict[str, Any], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with Server() as other:
+            monkeypatch.setenv("NATS_URL", other.url)
+            lab = await open_lab(**needs)
+            assert "one of our own" in shown[0]["text/plain"]
+            assert isinstance(lab.server, Server)
+            await lab.server.kill()
+            assert other.state == "running"
+            await lab.close()
+
     async def test_on_a_cluster(self) -> None:
         lab = await open_lab(cluster=3)
         nc = await nats.connect(servers=lab.tap.urls, name="alice")

@@ -198,17 +198,21 @@ class Lab:
         return f"<code>{html.escape(repr(self))}</code>"
 
 
-async def open_lab(*, config: str = "", cluster: int = 0) -> Lab:
+async def open_lab(*, config: str = "", cluster: int = 0, own: bool = False) -> Lab:
     """Open a lab: a fresh server (or a cluster of so many), a Tap before it, an empty History.
 
     A lab that is still open is closed first, so that this cell can be run again. `config` is nats-server's own
-    configuration language. The lesson runs on a server of our own, unless `NATS_URL` names another.
+    configuration language. The lesson runs on a server of our own, unless `NATS_URL` names another; even then if it
+    needs a `config` or a `cluster`, or says by `own=True` that it kills its server or looks into its files.
     """
     global _open
     if _open is not None:
         await _open.close()
     ledger.clear()
     server: Place | Cluster = Cluster(cluster, config=config) if cluster else place(config)
+    if isinstance(server, External) and (config or own):
+        _say("This lesson configures or kills its server, so it runs on one of our own, not on the one that you named.")
+        server = Server(config=config)
     if isinstance(server, External) and server.credentials:
         await server.start()
         _say("That server is fine, but its credentials file does not fit into an address: we run on one of our own.")
