@@ -98,7 +98,7 @@ def lessons_table() -> str:
     rows = ["| lesson | the thesis | minutes |", "|---|---|---|"]
     for path in find_lessons([]):
         about = json.loads(path.read_text())["metadata"]["natsdemo"]
-        link = f"[{path.stem[:2]} {about['title']}](notebooks/{path.name})"
+        link = f"[{path.stem.partition('-')[0]} {about['title']}](notebooks/{path.name})"
         rows.append(f"| {link} | {about['thesis']} | {about['minutes']} |")
     return "\n".join(rows)
 
