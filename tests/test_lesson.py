@@ -303,6 +303,10 @@ async def _hangs() -> None:
     await asyncio.Event().wait()
 
 
+async def _gives_up() -> None:
+    raise TimeoutError("nobody answered")
+
+
 async def _does() -> None:
     await asyncio.sleep(0)
 
@@ -328,6 +332,11 @@ class TestExercise:
         assert await self._answer(_fails) == "not yet"
         assert "KeyError" in shown[-1]["text/plain"]
         assert await self._answer(_hangs) == "not yet"
+        assert "did not end within 0.1 seconds" in shown[-1]["text/plain"]
+
+    async def test_a_time_out_of_the_reader_s_own_is_not_ours(self, shown: list[dict[str, Any]]) -> None:
+        assert await self._answer(_gives_up) == "not yet"
+        assert "it raised TimeoutError: nobody answered" in shown[-1]["text/plain"]
 
 
 class TestClient:

@@ -33,10 +33,11 @@ async def answer(solve: Solve, check: Check, settle: Callable[[], Awaitable[Hist
         return _say(NOT_ATTEMPTED, "replace the `...` and run the cell again.", NOTE)
     before = len(await settle())
     try:
-        await asyncio.wait_for(solve(), deadline)
-    except TimeoutError:
-        return _say(NOT_YET, f"it did not end within {deadline:g} seconds.", WARN)
+        async with asyncio.timeout(deadline) as limit:
+            await solve()
     except Exception as error:
+        if limit.expired():
+            return _say(NOT_YET, f"it did not end within {deadline:g} seconds.", WARN)
         return _say(NOT_YET, f"it raised {type(error).__name__}: {error}", WARN)
     if reason := check((await settle())[before:]):
         return _say(NOT_YET, reason, WARN)

@@ -44,7 +44,7 @@ async def barrier(nc: NatsClient) -> None:
     """Return once the server has dealt with all that this client has published and subscribed so far.
 
     nats-py's `flush` alone does not prove that: it sends its PING before what is still queued in the client, and says
-    at once that all is well while it reconnects. (nats-py 2.16; lesson 09 shows it.)
+    at once that all is well while it reconnects. (nats-py 2.16; lesson 03 shows it.)
     """
     if not nc.is_connected:
         raise ConnectionError("This client is not connected: wait for it, then try again.")
@@ -86,6 +86,7 @@ class Lab:
         the deadline, as it cannot while a server is paused, the History says so (`settled` is False), and a verdict
         about loss is UNKNOWN. Source: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring
         """
+        await asyncio.sleep(0)  # what clients have queued goes out first: the next line takes its time
         clients = list(_clients(self.tap.urls))
         taps = [self.tap, *([self._saboteur] if self._saboteur else [])]
         end = time.monotonic() + deadline
