@@ -10,14 +10,22 @@ The rules of this module:
 - What a picture leaves out is counted on it; what is not to scale says so.
 """
 
+from .bytes_on_wire import bytes_on_wire
+from .gathered import gathered
+from .journeys import journeys
 from .lamport import lamport
 from .latency import latency
 from .layout import Arrow, Diagram, Lifeline, Mark, lamport_layout
+from .matrix import matrix
 from .palette import PALETTE, STYLE
 from .picture import Picture
 from .rates import rates
 from .sequence import sequence_numbers
+from .shares import shares
+from .side_by_side import side_by_side
+from .strips import strips
 from .timeline import timeline
+from .wiring import wiring
 
 __all__ = [
     "PALETTE",
@@ -27,10 +35,18 @@ __all__ = [
     "Lifeline",
     "Mark",
     "Picture",
+    "bytes_on_wire",
+    "gathered",
+    "journeys",
     "lamport",
     "lamport_layout",
     "latency",
+    "matrix",
     "rates",
     "sequence_numbers",
+    "shares",
+    "side_by_side",
+    "strips",
     "timeline",
+    "wiring",
 ]
