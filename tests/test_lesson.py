@@ -12,6 +12,7 @@ import nats
 import nbformat
 import pytest
 import pytest_asyncio
+from nats.errors import NoRespondersError
 
 from natsdemo import faults
 from natsdemo.guarantees import Outcome, at_most_once, judge, no_loss
@@ -204,6 +205,15 @@ class TestLab:
             history = await lab.settle()
         assert len(history.deliveries) == 1
         assert no_loss(history).outcome is Outcome.HOLDS
+
+    async def test_it_takes_no_time_to_find_that_nobody_listens(self, lab: Lab) -> None:
+        alice = await nats.connect(lab.url, name="alice")
+        with pytest.raises(NoRespondersError):
+            await alice.request("nobody", b"")
+        await lab.settle()
+        counts = await lab._server_counts()
+        assert counts
+        assert counts == lab._tap_counts(of=counts), "else it waits for half a second in which nothing moves"
 
     async def test_while_the_server_is_frozen_nothing_has_settled(self, lab: Lab) -> None:
         alice = await nats.connect(lab.url, name="alice")

@@ -136,7 +136,8 @@ class Lab:
             if key is None:
                 continue
             to_server = event.op in ("PUB", "HPUB") and event.fate not in ("dropped", "cut")
-            to_client = event.op in ("MSG", "HMSG") and event.fate != "duplicated"
+            # The server does not count it when it says itself that nobody listens.
+            to_client = event.op in ("MSG", "HMSG") and event.fate != "duplicated" and event.frame.status != 503
             if to_server or to_client:
                 counts[key, event.direction] += 1
         return {key: (counts[key, TO_SERVER], counts[key, TO_CLIENT]) for key in of}
