@@ -16,6 +16,7 @@ from .journeys import journeys
 from .lamport import lamport
 from .latency import latency
 from .layout import Arrow, Diagram, Lifeline, Mark, lamport_layout
+from .lives import lives
 from .matrix import matrix
 from .palette import PALETTE, STYLE
 from .picture import Picture
@@ -41,6 +42,7 @@ __all__ = [
     "lamport",
     "lamport_layout",
     "latency",
+    "lives",
     "matrix",
     "rates",
     "sequence_numbers",

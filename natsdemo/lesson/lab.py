@@ -246,7 +246,11 @@ def _clients(urls: list[str]) -> Iterator[NatsClient]:
     """
     ports = {url.rpartition(":")[2] for url in urls}
     for thing in gc.get_objects():
-        if type(thing) is NatsClient and not thing.is_closed and ports & {str(s.uri.port) for s in thing.server_pool}:
+        if (
+            issubclass(type(thing), NatsClient)
+            and not thing.is_closed
+            and ports & {str(s.uri.port) for s in thing.server_pool}
+        ):
             yield thing
 
 
