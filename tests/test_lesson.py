@@ -99,6 +99,11 @@ class TestClaim:
         with pytest.raises(TypeError, match="compare something"):
             claim("There are some.", [1])  # type: ignore[arg-type]
 
+    def test_what_stands_in_backticks_is_shown_as_code(self, shown: list[dict[str, Any]]) -> None:
+        claim("`a<b>` is no subject.", True)
+        assert shown[0]["text/plain"] == "✓ `a<b>` is no subject."
+        assert "<code>a&lt;b&gt;</code> is no subject." in shown[0]["text/html"]
+
     def test_hostile_evidence_is_escaped_and_cut(self, shown: list[dict[str, Any]]) -> None:
         claim("<b>", True, said="<script>" + "x" * 10_000)
         assert "<script>" not in shown[0]["text/html"]

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from ..guarantees import Outcome, Verdict
-from .look import BAD, CLAIM_MIME, GOOD, NOTE, QUIET, show
+from .look import BAD, CLAIM_MIME, GOOD, NOTE, QUIET, prose, show
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -83,7 +83,7 @@ def claim(
     show(
         f"{made.mark} {sentence}" + (f"  ({evidence})" if evidence else ""),
         f'<div style="border-left:4px solid {colour};padding:2px 10px;margin:4px 0">'
-        f"<b>{made.mark}</b> {html.escape(sentence)}"
+        f"<b>{made.mark}</b> {prose(sentence)}"
         + (f'<br><small style="{QUIET}">{html.escape(evidence)}</small>' if evidence else "")
         + "</div>",
         {CLAIM_MIME: made._asdict()},
@@ -113,7 +113,7 @@ def what_we_proved() -> None:
     """Show the claims of this lesson as a table, in the order in which they were made."""
     rows = "".join(
         f"<tr><td>{made.mark}</td>"
-        f'<td style="text-align:left">{html.escape(made.sentence)}</td>'
+        f'<td style="text-align:left">{prose(made.sentence)}</td>'
         f'<td style="text-align:left;{QUIET}">{html.escape(made.evidence)}</td></tr>'
         for made in ledger.values()
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import html
 import inspect
 import textwrap
 from collections.abc import Awaitable, Callable
 
 from ..history import History
-from .look import EXERCISE_MIME, GOOD, NOTE, WARN, show
+from .look import EXERCISE_MIME, GOOD, NOTE, WARN, prose, show
 
 NOT_ATTEMPTED, NOT_YET, RIGHT = "not attempted", "not yet", "right"
 
@@ -49,8 +48,7 @@ def _say(said: str, why: str, colour: str) -> str:
     joint = ", because " if said == NOT_YET else ": "
     show(
         f"{mark} {said}{joint}{why}",
-        f'<div style="border-left:4px solid {colour};padding:2px 10px"><b>{mark} {said}</b>'
-        f"{joint}{html.escape(why)}</div>",
+        f'<div style="border-left:4px solid {colour};padding:2px 10px"><b>{mark} {said}</b>{joint}{prose(why)}</div>',
         {EXERCISE_MIME: {"answer": said, "why": why}},
     )
     return said

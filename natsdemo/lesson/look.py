@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 from IPython.display import display
@@ -21,3 +23,8 @@ QUIET = "opacity:.75"
 def show(text: str, markup: str, more: dict[str, Any] | None = None) -> None:
     """Display one output in all its forms."""
     display({"text/plain": text, "text/html": markup, **(more or {})}, raw=True)
+
+
+def prose(text: str) -> str:
+    """A sentence of the lesson as HTML: escaped, and what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 from ..live import headless
-from .look import GOOD, NOTE, WARN, show
+from .look import GOOD, NOTE, WARN, prose, show
 
 
 class Prediction:
@@ -36,18 +35,19 @@ class Prediction:
             verdict, colour = f"You said “{self.answer}”, and so it is.", GOOD
         else:
             verdict, colour = f"You said “{self.answer}”; observed: {observed}.", WARN
+        because = because[:1].upper() + because[1:]
         show(
             f"{verdict} {because}",
-            f'<div style="border-left:4px solid {colour};padding:2px 10px"><b>{html.escape(verdict)}</b> '
-            f"{html.escape(because)}</div>",
+            f'<div style="border-left:4px solid {colour};padding:2px 10px"><b>{prose(verdict)}</b> '
+            f"{prose(because)}</div>",
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        items = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
+        items = "".join(f"<li>{prose(option)}</li>" for option in self.options)
         bundle = {
             "text/plain": "\n".join([f"Predict: {self.question}", *(f"  ○ {option}" for option in self.options)]),
             "text/html": f'<div style="border-left:4px solid {NOTE};padding:2px 10px"><b>Predict.</b> '
-            f'{html.escape(self.question)}<ul style="list-style:circle">{items}</ul></div>',
+            f'{prose(self.question)}<ul style="list-style:circle">{items}</ul></div>',
         }
         if widget := self._view():
             bundle = widget._repr_mimebundle_() | bundle
@@ -64,7 +64,7 @@ class Prediction:
         if self._widget is None:
             buttons = ipywidgets.ToggleButtons(options=self.options, value=None, style={"button_width": "auto"})
             buttons.observe(lambda change: self.choose(change["new"]), names="value")
-            title = ipywidgets.HTML(f"<b>Predict.</b> {html.escape(self.question)}")
+            title = ipywidgets.HTML(f"<b>Predict.</b> {prose(self.question)}")
             self._widget = ipywidgets.VBox([title, buttons])
         return self._widget
 

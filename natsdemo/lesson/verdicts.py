@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping
 
 from ..guarantees import Outcome, Report
-from .look import QUIET, VERDICTS_MIME, show
+from .look import QUIET, VERDICTS_MIME, prose, show
 
 _LAWS = {"no_loss": "nothing lost", "no_duplicates": "nothing twice", "in_order": "in order"}
 _PROMISES = {
@@ -28,7 +28,7 @@ def what_was_kept(runs: Mapping[str, Report]) -> None:
         best = next((text for promise, text in _PROMISES.items() if report[promise].outcome is Outcome.HOLDS), "none")
         why = report["no_loss"].sentence
         rows += (
-            f'<tr><td style="text-align:left">{html.escape(name)}</td>'
+            f'<tr><td style="text-align:left">{prose(name)}</td>'
             + "".join(f'<td title="{outcome.value}">{outcome.mark}</td>' for outcome in laws.values())
             + f'<td>{best}</td><td style="text-align:left;{QUIET}">{html.escape(why)}</td></tr>'
         )
