@@ -13,7 +13,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
-	$(BIN)/pytest --nbval-lax --nbval-cell-timeout=60 --nbval-sanitize-with tests/sanitize.cfg notebooks
+	$(BIN)/pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=60 --nbval-sanitize-with tests/sanitize.cfg notebooks
 
 bench: $(READY)
 	$(BIN)/pytest --benchmark-only tests/benchmarks
