@@ -11,6 +11,8 @@ The rules of this module:
 """
 
 from .bytes_on_wire import bytes_on_wire
+from .completions import completions
+from .funnel import funnel
 from .gathered import gathered
 from .journeys import journeys
 from .lamport import lamport
@@ -18,12 +20,14 @@ from .latency import latency
 from .layout import Arrow, Diagram, Lifeline, Mark, lamport_layout
 from .lives import lives
 from .matrix import matrix
+from .outstanding import outstanding
 from .palette import PALETTE, STYLE
 from .picture import Picture
 from .rates import rates
 from .sequence import sequence_numbers
 from .shares import shares
 from .side_by_side import side_by_side
+from .states import states
 from .strips import strips
 from .timeline import timeline
 from .wiring import wiring
@@ -37,6 +41,8 @@ __all__ = [
     "Mark",
     "Picture",
     "bytes_on_wire",
+    "completions",
+    "funnel",
     "gathered",
     "journeys",
     "lamport",
@@ -44,10 +50,12 @@ __all__ = [
     "latency",
     "lives",
     "matrix",
+    "outstanding",
     "rates",
     "sequence_numbers",
     "shares",
     "side_by_side",
+    "states",
     "strips",
     "timeline",
     "wiring",
