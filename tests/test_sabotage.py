@@ -212,6 +212,19 @@ TABLE = [
         "reset MSG subject=log nth=60",
         survives_because="an ordered consumer mends a broken connection, twice as well as once",
     ),
+    Row("14", "duplicate PUB subject=accounts.zoe nth=2", caught_by="Three events make a balance of 75."),
+    Row(
+        "14", "drop PUB subject=accounts.joint nth=1", caught_by="Two checked withdrawals took the account below zero."
+    ),
+    Row("14", "drop PUB subject=$KV.snapshots.bank", caught_by="The tail is only twenty events."),
+    Row("14", "reset PUB nth=20", caught_by="The killed bank had heard the whole day."),
+    Row("14", "duplicate PUB every=7", caught_by="The killed bank had heard the whole day."),
+    Row(
+        "14",
+        "drop MSG subject=accounts.hal nth=100",
+        survives_because="an ordered consumer notices the gap and reads on from there",
+    ),
+    Row("14", "duplicate PUB subject=accounts.race3 nth=1", caught_by="In each race one teller paid and one declined."),
 ]
 
 
