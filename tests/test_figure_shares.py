@@ -1,33 +1,16 @@
 """How counts split: bars, what is held against them, and both again in words and in a table."""
 
-import io
 import warnings
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from pictures import HOSTILE, near, pixels
 
 from natsdemo import figures
-from natsdemo.figures import Picture, shares
+from natsdemo.figures import shares
 
 COIN = {"5–5": 73.8, "4–6": 61.5}
-HOSTILE = "<script>alert('x')</script> $\\frac{1}{2}$ \x00\x1b[31m \u202e 世界 \ud83d"
-
-
-def pixels(picture: Picture) -> Image.Image:
-    image = Image.open(io.BytesIO(picture.png))
-    image.load()
-    return image
-
-
-def near(image: Image.Image, role: str) -> int:
-    """How many pixels have this role's colour, more or less: 256 colours are all that a picture has."""
-    red, green, blue = bytes.fromhex(figures.PALETTE["light"][role][1:])
-    found = image.convert("RGB").getcolors(1 << 24) or []
-    close = [n for n, seen in found if isinstance(seen, tuple)
-             and abs(seen[0] - red) + abs(seen[1] - green) + abs(seen[2] - blue) < 24]  # fmt: skip
-    return sum(close)
 
 
 def test_words_and_table_have_the_numbers_of_the_bars() -> None:

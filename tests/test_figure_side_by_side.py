@@ -1,12 +1,11 @@
 """Runs side by side: which rows they share, what is told of them, and what is refused."""
 
 import html
-import io
 
 import pytest
-from PIL import Image
+from pictures import pixels
 
-from natsdemo.figures import Picture, side_by_side
+from natsdemo.figures import side_by_side
 from natsdemo.figures.side_by_side import Run, lay_side_by_side
 from natsdemo.history import History
 from natsdemo.testing import story
@@ -32,12 +31,6 @@ def lost_reply() -> History:
 
 def rows(run: Run) -> dict[str, int]:
     return {moment.text or (moment.arrow.source if moment.arrow else ""): moment.row for moment in run.moments}
-
-
-def pixels(picture: Picture) -> Image.Image:
-    image = Image.open(io.BytesIO(picture.png))
-    image.load()
-    return image
 
 
 def test_what_the_observer_does_and_is_told_stands_in_the_same_rows() -> None:

@@ -1,34 +1,17 @@
 """Strips: where a state begins and ends, in the picture, in words and in the table."""
 
-import io
 import warnings
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from pictures import HOSTILE, near, pixels
 
 from natsdemo import figures
-from natsdemo.figures import Picture, strips
+from natsdemo.figures import strips
 from natsdemo.figures.strips import Block, blocks
 
-HOSTILE = "<script>alert('x')</script> $\\frac{1}{2}$ \x00\x1b[31m \u202e 世界 \ud83d"
 KEPT = {"found": ["kept"] * 100 + ["another"] * 20 + ["gone"] * 80}
-
-
-def pixels(picture: Picture) -> Image.Image:
-    image = Image.open(io.BytesIO(picture.png))
-    image.load()
-    return image
-
-
-def near(image: Image.Image, role: str) -> int:
-    """How many pixels have this role's colour, more or less: 256 colours are all that a picture has."""
-    red, green, blue = bytes.fromhex(figures.PALETTE["light"][role][1:])
-    found = image.convert("RGB").getcolors(1 << 24) or []
-    close = [n for n, seen in found if isinstance(seen, tuple)
-             and abs(seen[0] - red) + abs(seen[1] - green) + abs(seen[2] - blue) < 24]  # fmt: skip
-    return sum(close)
 
 
 def test_blocks_begin_and_end_where_the_state_changes() -> None:

@@ -1,14 +1,13 @@
 """The wiring is tested by its hubs and ends, its words, its table and its pixels."""
 
 import html
-import io
 import re
 import warnings
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from pictures import pixels
 
 from natsdemo.figures import PALETTE, Picture, wiring
 from natsdemo.figures.wiring import End, Hub, hubs
@@ -100,12 +99,6 @@ def test_what_does_not_fit_is_counted() -> None:
 def test_nothing_makes_a_picture_too() -> None:
     assert wiring(History()).alt == "Wiring. Nothing passed."
     assert wiring(story("a:opaque")).alt == "Wiring. Nothing passed."
-
-
-def pixels(picture: Picture) -> Image.Image:
-    image = Image.open(io.BytesIO(picture.png))
-    image.load()
-    return image
 
 
 def share(picture: Picture, colour: str) -> float:
