@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from natsdemo.server.loopback import free_port
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = [
     "--no-sandbox",
@@ -31,7 +33,7 @@ pytestmark = [
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Where `natsdemo lab` has the first lesson open."""
-    command = [str(Path(sys.executable).with_name("natsdemo")), "lab", "--no-browser"]
+    command = [str(Path(sys.executable).with_name("natsdemo")), "lab", "--no-browser", "--port", str(free_port())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:

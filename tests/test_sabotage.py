@@ -247,7 +247,7 @@ def rows() -> Iterator[Any]:
         yield pytest.param(row, id=f"{row.lesson}: {row.sabotage}", marks=marks)
 
 
-@pytest.mark.parametrize("row", rows())
+@pytest.mark.parametrize("row", list(rows()))
 def test_the_lesson_notices_or_survives_for_a_reason(row: Row) -> None:
     result = run(row.lesson, row.sabotage)
     assert result["error"] is None, "caught by a crash is not caught"
