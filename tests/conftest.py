@@ -27,6 +27,9 @@ Connect = Callable[..., Awaitable[Client]]
 PROCESS_WIDE = ("TMonitor",)  # tqdm's, behind papermill's progress bar
 
 
+pytest.register_assert_rewrite("pictures")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # nats-py drops the stream of an attempt to reconnect that failed half-way; asyncio closes it then. A socket that
     # stays open is still found by `nest`.

@@ -1,7 +1,6 @@
 """The journeys are tested by their steps, their words, their table and their pixels."""
 
 import html
-import io
 import json
 import re
 import warnings
@@ -9,9 +8,9 @@ import warnings
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from pictures import is_a_card_of_its_own
 
-from natsdemo.figures import PALETTE, journeys
+from natsdemo.figures import journeys
 from natsdemo.figures.journeys import Journey, follow
 from natsdemo.figures.reading import read
 from natsdemo.history import History, pack
@@ -158,15 +157,7 @@ def test_a_seventh_kind_and_its_like_share_a_mark() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_picture_is_a_card_of_its_own_at_double_density(dark: bool) -> None:
     picture = journeys(SHOP, by=3, what=2, ends=ENDS, dark=dark)
-    image = Image.open(io.BytesIO(picture.png))
-    image.load()
-    assert image.size == (2 * picture.width, 2 * picture.height)
-    assert picture.width == 960
-    assert image.info["Description"] == picture.alt
-    corner = image.convert("RGB").getpixel((2, 2))
-    assert isinstance(corner, tuple)
-    card = bytes.fromhex(PALETTE["dark" if dark else "light"]["card"][1:])
-    assert all(abs(seen - wanted) <= 3 for seen, wanted in zip(corner, card, strict=True))
+    is_a_card_of_its_own(picture, dark)
 
 
 def test_nothing_makes_a_picture_too() -> None:

@@ -80,6 +80,10 @@ def test_with_a_front_end_the_same_still_stands_beside_the_widgets(monkeypatch: 
     assert "[workers: 3 of 0…8]" in bundle["text/plain"]
 
 
+def broken() -> object:
+    return 1 / 0
+
+
 async def test_a_hand_on_the_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NATSDEMO_HEADLESS", raising=False)
     monkeypatch.setattr("natsdemo.live.controls._IDLE", 0.2)
@@ -95,6 +99,26 @@ async def test_a_hand_on_the_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert picture.value == "<pre>&lt;b&gt;[7, &#x27;killed&#x27;]</pre>"
     await panel.set("workers", 2)
     assert (slider.value, thing.done[-1], len(panel._tasks)) == (2, 2, 0)
+
+    drawn = 0
+    monkeypatch.setattr("natsdemo.live.controls._EVERY", 0.1)
+    for _ in range(5):  # of five touches only the last one is followed
+        button.click()
+    panel._view = lambda: drawn_again()
+
+    def drawn_again() -> str:
+        nonlocal drawn
+        drawn += 1
+        return "the same"
+
+    await asyncio.gather(*panel._tasks)
+    assert drawn < 10
+
+    panel._view = broken
+    button.click()
+    await asyncio.gather(*panel._tasks)
+    assert said.value.startswith("kill one: ZeroDivisionError")
+    panel._view = lambda: thing
 
     thing.busy = True  # so that the next action fails
     button.click()

@@ -99,8 +99,10 @@ def test_outputs_are_those_of_these_sources(lesson: Any) -> None:
 def test_outputs_name_nobody_and_no_place(lesson: Any) -> None:
     outputs = str([cell.outputs for cell in code(lesson)])
     outputs = re.sub(r"base64,[A-Za-z0-9+/=\\n]+|'image/png': '[^']*'", "", outputs)
-    for word in {socket.gethostname(), str(Path.home()), str(notebooks_dir().parent)} - {"localhost", "/"}:
-        assert not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", outputs), word
+    for place in {str(Path.home()), str(notebooks_dir().parent)} - {"/"}:
+        assert place not in outputs
+    host = socket.gethostname()  # a word of its own: a short one occurs in random ids
+    assert host == "localhost" or not re.search(rf"(?<!\w){re.escape(host)}(?!\w)", outputs)
     assert not re.search(rf"/home/|/Users/|\b{re.escape(getpass.getuser())}@", outputs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..live import headless
+from ..live import widgets
 from .look import GOOD, NOTE, WARN, prose, show
 
 
@@ -55,18 +55,13 @@ class Prediction:
 
     def _view(self) -> Any:
         """The question with a button for each option, where there is somebody to press it."""
-        if headless():
-            return None
-        try:
-            import ipywidgets
-        except ImportError:
-            return None
-        if self._widget is None:
+        ipywidgets = widgets()
+        if ipywidgets and self._widget is None:
             buttons = ipywidgets.ToggleButtons(options=self.options, value=None, style={"button_width": "auto"})
             buttons.observe(lambda change: self.choose(change["new"]), names="value")
             title = ipywidgets.HTML(f"<b>Predict.</b> {prose(self.question)}")
             self._widget = ipywidgets.VBox([title, buttons])
-        return self._widget
+        return ipywidgets and self._widget
 
 
 def predict(question: str, options: Sequence[str]) -> Prediction:

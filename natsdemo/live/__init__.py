@@ -4,7 +4,7 @@ Whatever is live has a still that tells the same story, for GitHub, for a PDF, a
 controls know nothing of servers or lessons: each is given a function to call.
 """
 
-from .audience import headless
+from .audience import widgets
 from .controls import Button, Dial, Panel, button, dial, panel
 
-__all__ = ["Button", "Dial", "Panel", "button", "dial", "headless", "panel"]
+__all__ = ["Button", "Dial", "Panel", "button", "dial", "panel", "widgets"]

@@ -1,8 +1,18 @@
 """Is there somebody who could click?"""
 
+import importlib
 import os
+from typing import Any
 
 
-def headless() -> bool:
-    """Whether a runner executes the lesson, so that there is nobody to click (`natsdemo run` says so)."""
-    return os.environ.get("NATSDEMO_HEADLESS") == "1"
+def widgets() -> Any:
+    """Return the module ipywidgets where somebody may touch one, else None.
+
+    Nobody may where a runner executes the lesson (`natsdemo run` says so), or ipywidgets is not installed.
+    """
+    if os.environ.get("NATSDEMO_HEADLESS") == "1":
+        return None
+    try:
+        return importlib.import_module("ipywidgets")
+    except ImportError:
+        return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from IPython.core.formatters import DisplayFormatter
 
-from .audience import headless
+from .audience import widgets
 
 _FORMATTER = DisplayFormatter()
 
@@ -68,7 +68,7 @@ class Panel:
     Without a front end, or without ipywidgets, it is the picture alone, with a line that names the controls.
     """
 
-    _touched_last: Panel | None = None
+    _last_touch: object = None  # only what was touched last is followed, and by one
 
     def __init__(self, *controls: Dial | Button, view: Callable[[], Any]) -> None:
         self.controls: dict[str, Dial | Button] = {control.label: control for control in controls}
@@ -123,17 +123,12 @@ class Panel:
 
     def _front(self, still: str) -> Any:
         """The widgets, where there is somebody to touch them."""
-        if headless():
-            return None
-        try:
-            import ipywidgets
-        except ImportError:
-            return None
-        if self._widget is None:
+        ipywidgets = widgets()
+        if ipywidgets and self._widget is None:
             self._picture, self._said = ipywidgets.HTML(still), ipywidgets.HTML()
             made = [self._made(ipywidgets, control) for control in self.controls.values()]
             self._widget = ipywidgets.VBox([ipywidgets.HBox([*made, self._said]), self._picture])
-        return self._widget
+        return ipywidgets and self._widget
 
     def _made(self, ipywidgets: Any, control: Dial | Button) -> Any:
         if isinstance(control, Button):
@@ -162,18 +157,17 @@ class Panel:
         self._said.value = "…"
         try:
             await action
+            self._said.value = ""
+            await self._follow()
         except Exception as error:
             said = f"{label}: {type(error).__name__}: {error}. If the lab is closed, run the cells again from the top."
             self._said.value = html.escape(said)
-        else:
-            self._said.value = ""
-        Panel._touched_last = self
-        await self._follow()
 
     async def _follow(self) -> None:
-        """Draw anew while there is something new, until another panel is touched."""
+        """Draw anew while there is something new, until this panel or another one is touched again."""
+        touch = Panel._last_touch = object()
         changed = time.monotonic()
-        while Panel._touched_last is self and time.monotonic() - changed < _IDLE:
+        while Panel._last_touch is touch and time.monotonic() - changed < _IDLE:
             began = time.monotonic()
             picture = self._still()[0]["text/html"]
             if picture != self._picture.value:
