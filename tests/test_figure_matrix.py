@@ -104,6 +104,14 @@ def test_a_yes_is_seen_without_its_colour() -> None:
     assert yes.tobytes() != no.tobytes()
 
 
+def test_a_marked_number_has_the_highlighter_for_itself() -> None:
+    plain, marked = (matrix({"a": {"x": 9}}, marked=places) for places in ((), {("a", "x")}))
+    assert share(plain, "witness") == 0 < share(marked, "witness")
+    assert share(matrix({"a": {"x": 0}}, marked={("a", "x")}), "witness") == pytest.approx(
+        share(marked, "witness"), rel=0.05
+    )
+
+
 def test_the_larger_number_is_the_darker() -> None:
     tints = [share(matrix({"a": {"x": n, "y": 100}}), "card") for n in (0, 60)]
     assert tints[0] > tints[1]

@@ -144,12 +144,15 @@ def _draw(shown: Grid, places: list[tuple[int, int]], words: tuple[str, ...], ti
     turned = widest + 0.16 > (PAGE - left - 0.35) / len(names)
     slope = widest * math.cos(math.radians(_TURN)) if turned else 0.0
     step = min((PAGE - left - 0.35 - slope) / len(names), max(0.7, numbers, 0.0 if turned else widest + 0.16))
-    top = 1.1 + (widest * math.sin(math.radians(_TURN)) if turned else 0.2)
+    top = (1.1 if columns else 0.8) + (widest * math.sin(math.radians(_TURN)) if turned else 0.2)
     right, bottom = left + step * len(names), top + _HIGH * len(row_names)
     most = max((abs(value) for line in shown.cells for value in line if _is_number(value)), default=0.0) or 1.0
 
-    def cell(x: float, y: float, value: Cell, width: float = step) -> None:
-        """Draw a cell around its middle: a tick, a dot, a question mark, or the number on a tint of its size."""
+    def cell(x: float, y: float, value: Cell, width: float = step, looked_at: bool = False) -> None:
+        """Draw a cell around its middle: a tick, a dot, a question mark, or the number on a tint of its size.
+
+        No tint lies over the highlighter: the two together are a third colour that means nothing.
+        """
         half, tall = width / 2 - 0.035, _HIGH / 2 - 0.035
         if value is True:
             sheet.box(x - half, y - tall, x + half, y + tall, colour["delivered"])
@@ -160,7 +163,8 @@ def _draw(shown: Grid, places: list[tuple[int, int]], words: tuple[str, ...], ti
             sheet.write(x, y + 0.055, [("?", grey, True)], align="middle")
         else:
             tint = f"{colour['delivered']}{round(100 * abs(value) / most):02x}"
-            sheet.box(x - half, y - tall, x + half, y + tall, tint)
+            if not looked_at:
+                sheet.box(x - half, y - tall, x + half, y + tall, tint)
             sheet.write(x, y + 0.055, [(_number(value), ink, value != 0)], align="middle")
 
     def frame(x: float, y: float, width: float) -> None:
@@ -182,7 +186,7 @@ def _draw(shown: Grid, places: list[tuple[int, int]], words: tuple[str, ...], ti
         middle = top + (r + 0.5) * _HIGH
         sheet.write(left - 0.12, middle + 0.055, [(row_names[r], ink, False)], align="right")
         for c, value in enumerate(line):
-            cell(left + (c + 0.5) * step, middle, value)
+            cell(left + (c + 0.5) * step, middle, value, looked_at=(r, c) in places)
     x, y = left, bottom + 0.32
     for each, word in ((True, yes), (False, no), (None, "not known")):
         if any(value is each for line in shown.cells for value in line):
