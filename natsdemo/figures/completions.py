@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import accumulate
@@ -87,20 +86,12 @@ def completions(
         if not any(run.numbers for run in found):
             return nothing(dark, f"{title}.", "Nothing was done.")
         shown = found[:_MOST_PANELS]
-        columns = 2 if len(shown) in (2, 4) else min(len(shown), 3)
-        rows = math.ceil(len(shown) / columns)
-        page = Page(dark, {1: 3.4, 2: 2.9, 3: 2.3}[columns], rows=rows, columns=columns, left=0.85)
+        heights = {1: 3.4, 2: 2.9, 3: 2.3}
+        page = Page.multiples(dark, len(shown), heights, across="published as number", up="done as number")
         handles: dict[str, Line2D] = {}
-        for at, axes in enumerate(page.panels):
-            if at >= len(shown):
-                axes.set_axis_off()
-                continue
-            _draw(axes, shown[at], keyed, page.colour, handles)
-            axes.set_title(fitted(shown[at].name, page.panel_width + 0.4, 11, bold=True), fontsize=11, pad=7)
-            if at % columns == 0:
-                axes.set_ylabel("done as number")
-            if at + columns >= len(shown):
-                axes.set_xlabel("published as number")
+        for axes, run in zip(page.panels, shown, strict=False):
+            _draw(axes, run, keyed, page.colour, handles)
+            axes.set_title(fitted(run.name, page.panel_width + 0.4, 11, bold=True), fontsize=11, pad=7)
         left_out = len(found) - len(shown)
         notes = [f"Left out: {plural(left_out, 'more run')}."] if left_out else []
         figure = page.finish(title, [handles[kind] for kind in _MARKS if kind in handles], notes, headed=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -31,6 +31,21 @@ class Page:
         self.rows, self.columns, self.height, self.left = rows, columns, height, left
         self.panels: list[Any] = [self.figure.add_subplot(rows, columns, at + 1) for at in range(rows * columns)]
         self._named: list[tuple[float, int, str]] = []  # the windows' names: where, at which level, what
+
+    @classmethod
+    def multiples(cls, dark: bool, count: int, heights: Mapping[int, float], across: str, up: str) -> Page:
+        """Return a page of `count` panels, labelled at its edges; `heights` are inches by the number of columns, 1 to 3."""
+        columns = 2 if count == 4 else min(count, 3)
+        page = cls(dark, heights[columns], rows=math.ceil(count / columns), columns=columns, left=0.85)
+        for at, axes in enumerate(page.panels):
+            if at >= count:
+                axes.set_axis_off()
+                continue
+            if at % columns == 0:
+                axes.set_ylabel(up)
+            if at + columns >= count:
+                axes.set_xlabel(across)
+        return page
 
     @property
     def panel_width(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable
 from typing import Any, NamedTuple
@@ -103,20 +102,12 @@ def sequence_numbers(history: History, *, dark: bool = False) -> Picture:
         shown = found
         if len(found) > _MOST_PANELS:  # those in which most went wrong, else the longest
             shown = sorted(found, key=lambda order: (-_trouble(order), -len(order.received)))[:_MOST_PANELS]
-        columns = 2 if len(shown) == 4 else min(len(shown), 3)
-        rows = math.ceil(len(shown) / columns)
-        page = Page(dark, {1: 3.6, 2: 3.2, 3: 2.3}[columns], rows=rows, columns=columns, left=0.85)
+        heights = {1: 3.6, 2: 3.2, 3: 2.3}
+        page = Page.multiples(dark, len(shown), heights, across="published as number", up="received as number")
         handles: dict[str, Line2D] = {}
-        for at, axes in enumerate(page.panels):
-            if at >= len(shown):
-                axes.set_axis_off()
-                continue
-            _draw(axes, shown[at], page.colour, handles)
-            axes.set_title(_name(shown[at], page.panel_width), fontsize=11, pad=7)
-            if at % columns == 0:
-                axes.set_ylabel("received as number")
-            if at + columns >= len(shown):
-                axes.set_xlabel("published as number")
+        for axes, order in zip(page.panels, shown, strict=False):
+            _draw(axes, order, page.colour, handles)
+            axes.set_title(_name(order, page.panel_width), fontsize=11, pad=7)
         kinds = Counter(kind for order in found for kind in order.kinds)
         missing = sum(len(order.missing) for order in found)
         told = [plural(sum(kinds.values()), "delivery", "deliveries")]
