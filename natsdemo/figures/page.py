@@ -34,7 +34,7 @@ class Page:
 
     @classmethod
     def multiples(cls, dark: bool, count: int, heights: Mapping[int, float], across: str, up: str) -> Page:
-        """Return a page of `count` panels, labelled at its edges; `heights` are inches by the number of columns, 1 to 3."""
+        """Return a page of `count` panels, labelled at its edges; `heights` are inches by the number of columns."""
         columns = 2 if count == 4 else min(count, 3)
         page = cls(dark, heights[columns], rows=math.ceil(count / columns), columns=columns, left=0.85)
         for at, axes in enumerate(page.panels):
