@@ -27,6 +27,7 @@ from .rates import rates
 from .sequence import sequence_numbers
 from .shares import shares
 from .side_by_side import side_by_side
+from .spread import spread
 from .states import states
 from .strips import strips
 from .timeline import timeline
@@ -55,6 +56,7 @@ __all__ = [
     "sequence_numbers",
     "shares",
     "side_by_side",
+    "spread",
     "states",
     "strips",
     "timeline",
