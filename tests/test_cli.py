@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import http.client
 import json
 import os
@@ -20,12 +21,12 @@ import psutil
 import pytest
 from conftest import Connect, Nest
 
-from natsdemo.cli import UserError, lab, notebooks
+from natsdemo.cli import UserError, claims, lab, notebooks
 from natsdemo.server import Composed, Server
 from natsdemo.server.loopback import free_port
 
 NATSDEMO = str(Path(sys.executable).parent / "natsdemo")
-COMMANDS = ["lab", "doctor", "server", "run"]
+COMMANDS = ["lab", "doctor", "server", "run", "bench", "claims"]
 
 CLAIM = """\
 from IPython.display import display
@@ -258,11 +259,30 @@ def test_run_tells_a_false_claim_from_an_error_and_writes_nothing(lessons: Path)
 
 def test_run_prints_a_line_a_lesson(lessons: Path) -> None:
     said = natsdemo("run", lessons / "01-good.ipynb", lessons / "03-zero.ipynb")
-    good, zero = said.stdout.splitlines()
+    zero, good = sorted(said.stdout.splitlines())  # they run side by side
     assert good.split() == ["ok", "01-good", good.split()[2], "s", "2", "claims", "held"]
     assert zero.startswith("FAILED  03-zero ")
     assert zero.endswith("ZeroDivisionError: division by zero")
     assert said.returncode == 1
+
+
+def test_lessons_run_side_by_side_and_those_that_measure_alone(tmp_path: Path) -> None:
+    """Two lessons meet, each seeing that the other runs; the one that is alone meets nobody."""
+    here = "import os, pathlib, time\nhere = pathlib.Path('here')\nhere.mkdir(exist_ok=True)\n"
+    come = here + "(here / str(os.getpid())).touch()\nend = time.monotonic() + 30\n"
+    meet = come + "while len(list(here.iterdir())) < 2:\n    assert time.monotonic() < end\n    time.sleep(0.02)"
+    write_lesson(tmp_path / "01-a.ipynb", meet, "(here / str(os.getpid())).rename(str(os.getpid()))")
+    write_lesson(tmp_path / "03-b.ipynb", meet, "(here / str(os.getpid())).rename(str(os.getpid()))")
+    write_lesson(tmp_path / "02-alone.ipynb", here + "assert not list(here.iterdir())")
+    alone = json.loads((tmp_path / "02-alone.ipynb").read_text())
+    alone["metadata"]["natsdemo"] = {"alone": True}
+    (tmp_path / "02-alone.ipynb").write_text(json.dumps(alone))
+    results = json.loads(natsdemo("run", "--json", *sorted(tmp_path.glob("*.ipynb"))).stdout)
+    assert [(result["lesson"], result["ok"], result["error"]) for result in results] == [
+        ("01-a", True, None),
+        ("02-alone", True, None),
+        ("03-b", True, None),
+    ]
 
 
 def test_write_changes_outputs_and_their_hash_alone(lessons: Path) -> None:
@@ -278,7 +298,8 @@ def test_write_changes_outputs_and_their_hash_alone(lessons: Path) -> None:
     assert str(lessons) not in once.decode()
     assert sys.prefix not in once.decode()
     assert after["cells"][3]["outputs"][0]["text"] == ["… …/bin/python3 …\n"]
-    assert after["metadata"].pop("natsdemo") == {"source_hash": notebooks.source_hash(before)}
+    today = datetime.date.today().isoformat()
+    assert after["metadata"].pop("natsdemo") == {"source_hash": notebooks.source_hash(before), "ran": today}
     for cell in after["cells"][1:]:
         assert cell["outputs"]
         cell["outputs"], cell["execution_count"] = [], None
@@ -296,16 +317,18 @@ def test_a_cell_may_announce_that_it_raises(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-async def test_an_interrupted_run_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
-    up = tmp_path / "up"
-    write_lesson(
-        tmp_path / "long.ipynb",
-        "from natsdemo.server import Server\nserver = await Server().start()",
-        f"import os, pathlib\npathlib.Path({str(up)!r}).touch()\nawait __import__('asyncio').sleep(60)",
-    )
-    async with running("run", str(tmp_path / "long.ipynb")) as process:
+@pytest.mark.parametrize("count", [1, 2])
+async def test_an_interrupted_run_leaves_nothing(tmp_path: Path, how: signal.Signals, count: int) -> None:
+    ups = [tmp_path / f"up{k}" for k in range(count)]
+    for up in ups:
+        write_lesson(
+            tmp_path / f"{up.name}.ipynb",
+            "from natsdemo.server import Server\nserver = await Server().start()",
+            f"import os, pathlib\npathlib.Path({str(up)!r}).touch()\nawait __import__('asyncio').sleep(60)",
+        )
+    async with running("run", *(f"{up}.ipynb" for up in ups)) as process:
         async with asyncio.timeout(30):
-            while not up.exists():  # noqa: ASYNC110 (another process makes it)
+            while not all(up.exists() for up in ups):  # noqa: ASYNC110 (other processes make them)
                 await asyncio.sleep(0.02)
         kernels = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(how)
@@ -407,3 +430,26 @@ def test_lab_wants_the_composed_server_up(lessons: Path) -> None:
     start = time.monotonic()
     assert_one_line(natsdemo("lab", "--server", "compose", cwd=lessons.parent), 1, "docker compose up -d")
     assert time.monotonic() - start < 10
+
+
+# claims
+
+
+def test_claims_lists_what_the_last_run_has_proved(lessons: Path) -> None:
+    good, zero = lessons / "01-good.ipynb", lessons / "03-zero.ipynb"
+    assert natsdemo("claims", good).stdout.splitlines()[-1] == "0 of 0 claims held, in 1 lessons"
+    natsdemo("run", "--write", good)
+    (claim,) = json.loads(natsdemo("claims", "--json", good, zero).stdout)
+    assert claim["lesson"] == "01-good"
+    assert (claim["sentence"], claim["holds"], claim["evidence"]) == ("Two and two make four.", True, "4")
+    assert claim["ran"] == datetime.date.today().isoformat()
+    said = natsdemo("claims", good, zero).stdout
+    assert "✓ 01     Two and two make four.\n         4\n" in said
+    assert "03-zero, not run yet" in said
+    assert said.endswith("1 of 1 claims held, in 2 lessons\n")
+
+
+def test_a_cell_of_the_claims_page_means_nothing_but_code() -> None:
+    assert claims._cell("Nobody gets `a|b` of <b> $x$ [1] *all*.") == (
+        r"Nobody gets `a\|b` of &lt;b&gt; &#36;x&#36; \[1\] \*all\*."
+    )

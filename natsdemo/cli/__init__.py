@@ -29,7 +29,7 @@ def _run(arguments: list[str]) -> int:
 
     import typer  # here, since the core of natsdemo does without it
 
-    from . import bench, doctor, lab, run, serve, tap
+    from . import bench, claims, doctor, lab, run, serve, tap
 
     app = typer.Typer(
         help="Messaging taught by experiment, on a real nats-server.",
@@ -43,6 +43,7 @@ def _run(arguments: list[str]) -> int:
     app.command("doctor")(doctor.doctor)
     app.command("server")(serve.server)
     app.command("run")(run.run)
+    app.command("claims")(claims.claims)
     app.command("tap")(tap.tap)
     app.command("bench")(bench.bench)
     app.command("draw")(tap.draw)

@@ -64,9 +64,9 @@ def bench(
         "bench.png"
     ),
 ) -> int:
-    """Measure how fast nats-server and nats-py are on this machine, five times each, side by side in one run.
+    """Measure how fast nats-server and nats-py are on this machine.
 
-    A server is started for it; one publisher and one subscriber, each a process, are all the load. Throughput is
+    Each figure is measured five times, side by side in one run. A server is started for it; one publisher and one subscriber, each a process, are all the load. Throughput is
     end to end: from the first publish until the subscriber has the last message. The ceiling is a bare socket that
     sends equal frames and counts the bytes that come; every other figure is held against the ceiling of its own
     round, since machines have moods. Latency counts from when a message was due, at 1,000 messages a second.

@@ -1,6 +1,8 @@
 """Where the lessons are, and what is kept of one that was executed. Imports no command-line library."""
 
+import contextlib
 import copy
+import datetime
 import hashlib
 import json
 import re
@@ -44,6 +46,13 @@ def _find(wanted: str) -> Path:
     raise UserError(f"There is no lesson {wanted}: choose from {', '.join(lesson.stem for lesson in lessons)}.")
 
 
+def is_alone(lesson: Path) -> bool:
+    """Whether a lesson asks for the machine for itself, since it measures speed: `"alone": true` in its metadata."""
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads(lesson.read_text(encoding="utf-8"))["metadata"].get("natsdemo", {}).get("alone"))
+    return False  # what is no notebook fails when it runs
+
+
 def source_hash(nb: Mapping[str, Any]) -> str:
     """Return the SHA-256 of all cells' types and sources: what saved outputs were made from."""
     digest = hashlib.sha256()
@@ -53,7 +62,7 @@ def source_hash(nb: Mapping[str, Any]) -> str:
 
 
 def with_outputs(nb: Any, executed: Any, folder: Path) -> Any:
-    """Return `nb` with the outputs of its executed copy, and the hash of what they were made from.
+    """Return `nb` with the outputs of its executed copy, the hash of what they were made from, and the day.
 
     Everything else stays as the author left it. Widgets become their static picture or text, since a view
     without its kernel shows an error; paths of this machine, `folder` among them, become `…`.
@@ -64,7 +73,8 @@ def with_outputs(nb: Any, executed: Any, folder: Path) -> Any:
         if cell.cell_type == "code":
             cell.execution_count = ran.execution_count
             cell.outputs = _portable(ran.outputs, paths)
-    nb.metadata.setdefault("natsdemo", {})["source_hash"] = source_hash(nb)
+    about = nb.metadata.setdefault("natsdemo", {})
+    about["source_hash"], about["ran"] = source_hash(nb), datetime.date.today().isoformat()
     return nb
 
 
@@ -111,5 +121,8 @@ def with_lessons(readme: str) -> str:
 
 
 if __name__ == "__main__":
+    from .claims import claims_page
+
     page = notebooks_dir().parent / "README.md"
     page.write_text(with_lessons(page.read_text()))
+    (notebooks_dir() / "claims.md").write_text(claims_page(), encoding="utf-8")

@@ -86,7 +86,7 @@ def claim(
         f"<b>{made.mark}</b> {prose(sentence)}"
         + (f'<br><small style="{QUIET}">{html.escape(evidence)}</small>' if evidence else "")
         + "</div>",
-        {CLAIM_MIME: made._asdict()},
+        {CLAIM_MIME: made._asdict() | {"on": dict(versions)}},
     )
     if made.holds is False:
         for speak in last_words:
