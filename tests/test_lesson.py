@@ -17,7 +17,18 @@ from nats.errors import NoRespondersError
 from natsdemo import faults
 from natsdemo.guarantees import Outcome, at_most_once, judge, no_loss
 from natsdemo.history import History
-from natsdemo.lesson import ClaimFailed, Lab, barrier, claim, open_lab, predict, until, what_was_kept, what_we_proved
+from natsdemo.lesson import (
+    ClaimFailed,
+    Lab,
+    barrier,
+    claim,
+    needs,
+    open_lab,
+    predict,
+    until,
+    what_was_kept,
+    what_we_proved,
+)
 from natsdemo.lesson import claims as claims_module
 from natsdemo.lesson import look as look_module
 from natsdemo.lesson.claims import ledger
@@ -91,6 +102,18 @@ class TestClaim:
     def test_a_bound_that_names_nothing_is_refused(self, bound: str) -> None:
         with pytest.raises(ValueError, match=r"write nats-py"):
             claim("It is odd.", True, since=bound)
+
+    def test_a_cell_that_needs_a_newer_server_says_so(
+        self, shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(claims_module.versions, "nats-server", "2.10.26")
+        assert needs("nats-server 2.10")
+        assert not needs("nats-server 2.11")
+        (said,) = shown
+        assert said["text/plain"] == "– This needs nats-server 2.11, and 2.10.26 runs here: skipped."
+        assert said[look_module.NEEDS_MIME] == {"needs": "nats-server 2.11"}
+        with pytest.raises(ValueError, match="write nats-py"):
+            needs("kafka 3")
 
     async def test_a_lab_knows_its_server(self, lab: Lab) -> None:
         assert claims_module.versions["nats-server"] == lab.server.version != ""

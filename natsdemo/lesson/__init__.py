@@ -10,7 +10,7 @@
 It hides plumbing (servers, recording, waiting) and never NATS.
 """
 
-from .claims import Claim, ClaimFailed, claim, what_we_proved
+from .claims import Claim, ClaimFailed, claim, needs, what_we_proved
 from .lab import Lab, barrier, open_lab, until
 from .predict import Prediction, predict
 from .verdicts import what_was_kept
@@ -22,6 +22,7 @@ __all__ = [
     "Prediction",
     "barrier",
     "claim",
+    "needs",
     "open_lab",
     "predict",
     "until",

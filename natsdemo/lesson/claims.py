@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from ..guarantees import Outcome, Verdict
-from .look import BAD, CLAIM_MIME, GOOD, NOTE, QUIET, prose, show
+from .look import BAD, CLAIM_MIME, GOOD, NEEDS_MIME, NOTE, QUIET, prose, show
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -93,6 +93,18 @@ def claim(
             speak()
         mended = " If a newer version has mended it, give the claim its `until` and change the prose." if since else ""
         raise ClaimFailed(f"{sentence} (seen: {evidence or 'the opposite'}){mended}")
+
+
+def needs(bound: str) -> bool:
+    """Whether what runs here is new enough for what follows; where it is not, say that it is skipped.
+
+    Use it as `if needs("nats-server 2.11"):`. Raises `ValueError` for a bound that names nothing that runs here.
+    """
+    if _reached(bound, default=True):
+        return True
+    said = f"This needs {bound}, and {versions[bound.partition(' ')[0]]} runs here: skipped."
+    show(f"– {said}", f'<small style="{QUIET}">– {html.escape(said)}</small>', {NEEDS_MIME: {"needs": bound}})
+    return False
 
 
 def _reached(bound: str, default: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from IPython.display import display
 
 CLAIM_MIME = "application/vnd.natsdemo.claim+json"
+NEEDS_MIME = "application/vnd.natsdemo.needs+json"
 EXERCISE_MIME = "application/vnd.natsdemo.exercise+json"
 VERDICTS_MIME = "application/vnd.natsdemo.verdicts+json"
 SABOTAGE_MIME = "application/vnd.natsdemo.sabotage+json"
