@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: lab test bench soak notebooks lock venv clean
+.PHONY: lab test bench soak compat notebooks lock venv clean
 
 lab: $(READY)
 	@$(BIN)/natsdemo lab
@@ -12,7 +12,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not compat"
 	$(BIN)/pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=60 --nbval-sanitize-with tests/sanitize.cfg notebooks
 
 bench: $(READY)
@@ -20,6 +20,9 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/pytest -m slow
+
+compat: $(READY)
+	$(BIN)/pytest -n 2 -m compat
 
 notebooks: $(READY)
 	$(BIN)/natsdemo run --write

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from natsdemo.cli.claims import claims_page
 from natsdemo.cli.notebooks import notebooks_dir, with_lessons
 
 ROOT = notebooks_dir().parent
@@ -15,6 +16,11 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_table_of_lessons_is_that_of_the_notebooks() -> None:
     assert with_lessons(README) == README, "run `make notebooks` and commit"
+
+
+def test_the_page_of_claims_is_that_of_the_notebooks() -> None:
+    page = (notebooks_dir() / "claims.md").read_text(encoding="utf-8")
+    assert page == claims_page(), "run `make notebooks` and commit"
 
 
 def test_its_links_lead_somewhere() -> None:

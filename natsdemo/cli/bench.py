@@ -66,10 +66,11 @@ def bench(
 ) -> int:
     """Measure how fast nats-server and nats-py are on this machine.
 
-    Each figure is measured five times, side by side in one run. A server is started for it; one publisher and one subscriber, each a process, are all the load. Throughput is
-    end to end: from the first publish until the subscriber has the last message. The ceiling is a bare socket that
-    sends equal frames and counts the bytes that come; every other figure is held against the ceiling of its own
-    round, since machines have moods. Latency counts from when a message was due, at 1,000 messages a second.
+    Each figure is measured five times, side by side in one run. A server is started for it; one publisher and one
+    subscriber, each a process, are all the load. Throughput is end to end: from the first publish until the
+    subscriber has the last message. The ceiling is a bare socket that sends equal frames and counts the bytes that
+    come; every other figure is held against the ceiling of its own round, since machines have moods. Latency counts
+    from when a message was due, at 1,000 messages a second.
 
     `nats bench` is written in Go and reports what publishers and subscribers did, each by themselves; a publisher is
     done there when it has flushed. Its numbers are higher, and say how fast Go is. Ours say what Python pays.

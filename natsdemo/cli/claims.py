@@ -70,7 +70,8 @@ def claims(
 ) -> int:
     """List what the lessons have proved about NATS.
 
-    Each claim is shown with what was seen, on which versions, and when. Nothing is executed: this is what the outputs of the notebooks say. `natsdemo run --write` proves it anew.
+    Each claim is shown with what was seen, on which versions, and when. Nothing is executed: this is what the outputs
+    of the notebooks say. `natsdemo run --write` proves it anew.
     """
     found = {lesson: proved(lesson) for lesson in find_lessons(lessons or [])}
     everything = [claim for each in found.values() for claim in each]
@@ -110,7 +111,7 @@ def _ran(each: list[Proved]) -> str:
     if not each:
         return "not run yet"
     versions = [f"{name} {version}" for name, version in sorted(each[-1].on.items(), reverse=True)]
-    return ", ".join(filter(None, ("run with " + " and ".join(versions), each[-1].ran)))
+    return ", ".join(filter(None, (f"run with {' and '.join(versions)}" if versions else "run", each[-1].ran)))
 
 
 def _cell(text: str) -> str:
