@@ -226,6 +226,22 @@ TABLE = [
         survives_because="an ordered consumer notices the gap and reads on from there",
     ),
     Row("14", "duplicate PUB subject=accounts.race3 nth=1", caught_by="In each race one teller paid and one declined."),
+    Row("19", "drop MSG subject=salary.ann nth=1", caught_by="Ann got her answer."),
+    Row(
+        "19",
+        "drop PUB subject=salary.ann nth=2",
+        caught_by="Eve read payroll's answer to Ann, and had to guess nothing.",
+    ),
+    Row("19", "drop MSG subject=hr.news.picnic", caught_by="Eve heard HR's news, under the shop's name for it."),
+    Row("19", "drop -ERR client=eve nth=9", caught_by="With rules, each could do what the work needs, and no more."),
+    Row("19", "reset PUB nth=20", caught_by="Without rules, everybody could do everything."),
+    Row("19", "duplicate PUB every=7", caught_by="Fifty good messages arrived, and none was called refused."),
+    Row("19", "drop PUB subject=payslips.ann", caught_by="The clerk, who may not hear payslips, read one through"),
+    Row(
+        "19",
+        "duplicate MSG subject=salary.ann nth=2",
+        survives_because="who asks takes the first answer, and a question may come twice",
+    ),
 ]
 
 
@@ -238,12 +254,12 @@ def run(lesson: str, sabotage: str) -> dict[str, Any]:
 
 
 def rows() -> Iterator[Any]:
-    """The table as parameters: a group for each lesson, so that workers share it; its first three rows in every run."""
+    """The table as parameters: a group for each lesson, so that workers share it; its first two rows in every run."""
     so_far = Counter[str]()
     for row in TABLE:
         so_far[row.lesson] += 1
         marks = [pytest.mark.xdist_group(f"sabotage-{row.lesson}")]
-        if so_far[row.lesson] > 3:
+        if so_far[row.lesson] > 2:
             marks.append(pytest.mark.slow)
         yield pytest.param(row, id=f"{row.lesson}: {row.sabotage}", marks=marks)
 
