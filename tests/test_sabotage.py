@@ -226,6 +226,26 @@ TABLE = [
         survives_because="an ordered consumer notices the gap and reads on from there",
     ),
     Row("14", "duplicate PUB subject=accounts.race3 nth=1", caught_by="In each race one teller paid and one declined."),
+    Row("15", "drop PUB subject=$KV.counts.put nth=7", caught_by="All sixty puts were stored."),
+    Row("15", "drop PUB subject=$KV.counts.update nth=5", caught_by="With `update` the counter has each number once."),
+    Row("15", "duplicate PUB subject=$O.films.C.* nth=3", caught_by="What comes back is what we put in."),
+    Row("15", "drop PUB subject=$KV.accounts.ann nth=1", caught_by="Forty are in nobody's account."),
+    Row("15", "duplicate PUB subject=book.write nth=2", caught_by="The kill doubled no number."),
+    Row(
+        "15",
+        "drop MSG subject=$KV.stock.* nth=60",
+        survives_because="a watcher is an ordered consumer: it notices the gap and begins again there",
+    ),
+    Row(
+        "15",
+        "drop PUB subject=$KV.election.leader nth=3",
+        survives_because="who hears nothing of an attempt or a renewal tries again before the time is over",
+    ),
+    Row(
+        "15",
+        "reset PUB subject=book.write nth=2",
+        survives_because="a leader that is cut off reconnects, and reads the last number anew",
+    ),
     Row("19", "drop MSG subject=salary.ann nth=1", caught_by="Ann got her answer."),
     Row(
         "19",

@@ -14,6 +14,7 @@ from .bytes_on_wire import bytes_on_wire
 from .completions import completions
 from .funnel import funnel
 from .gathered import gathered
+from .holders import holders
 from .journeys import journeys
 from .lamport import lamport
 from .latency import latency
@@ -45,6 +46,7 @@ __all__ = [
     "completions",
     "funnel",
     "gathered",
+    "holders",
     "journeys",
     "lamport",
     "lamport_layout",
