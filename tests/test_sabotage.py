@@ -246,6 +246,44 @@ TABLE = [
         "reset PUB subject=book.write nth=2",
         survives_because="a leader that is cut off reconnects, and reads the last number anew",
     ),
+    Row(
+        "16",
+        "drop PUB subject=orders.zoe nth=2",
+        caught_by="The mirror has the ten orders, under the same sequence numbers.",
+    ),
+    Row(
+        "16",
+        "drop MSG subject=orders.max client=bea nth=2",
+        caught_by="The mirror has the ten orders, under the same sequence numbers.",
+    ),
+    Row(
+        "16",
+        "duplicate PUB subject=oslo.sales nth=7",
+        caught_by="Each shop's sales are in its order, none missing, none twice.",
+    ),
+    Row(
+        "16",
+        "reset PUB subject=rome.sales nth=30",
+        caught_by="Each shop's sales are in its order, none missing, none twice.",
+    ),
+    Row("16", "drop PUB subject=oslo.till nth=4", caught_by="All 22 sales were acknowledged."),
+    Row(
+        "16",
+        "drop MSG subject=book.new nth=3",
+        caught_by="The mirror is ten messages of one stream and five of another.",
+    ),
+    Row("16", "drop MSG subject=lima.sold nth=50", caught_by="All 400 are there: in order, none lost, none twice."),
+    Row(
+        "16",
+        "duplicate PUB subject=oslo.desk nth=3",
+        survives_because="its id says who and which, and the shop's own stream knows it",
+    ),
+    Row(
+        "16",
+        "reorder PUB subject=oslo.sales nth=5",
+        survives_because="each sale waits for its puback: there is no next one to change places with",
+    ),
+    Row("16", "delay MSG seconds=0.02 every=10", survives_because="no claim is about time, and TCP keeps the order"),
     Row("19", "drop MSG subject=salary.ann nth=1", caught_by="Ann got her answer."),
     Row(
         "19",

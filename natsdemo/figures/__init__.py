@@ -32,6 +32,7 @@ from .spread import spread
 from .states import states
 from .strips import strips
 from .timeline import timeline
+from .topology import topology
 from .wiring import wiring
 
 __all__ = [
@@ -62,5 +63,6 @@ __all__ = [
     "states",
     "strips",
     "timeline",
+    "topology",
     "wiring",
 ]
