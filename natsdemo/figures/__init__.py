@@ -10,6 +10,7 @@ The rules of this module:
 - What a picture leaves out is counted on it; what is not to scale says so.
 """
 
+from .arrivals import arrivals
 from .bytes_on_wire import bytes_on_wire
 from .completions import completions
 from .funnel import funnel
@@ -43,6 +44,7 @@ __all__ = [
     "Lifeline",
     "Mark",
     "Picture",
+    "arrivals",
     "bytes_on_wire",
     "completions",
     "funnel",
