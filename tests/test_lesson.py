@@ -60,6 +60,7 @@ class TestClaim:
         assert shown[0]["text/plain"] == "✓ Three came.  (came = 3)"
         assert shown[0][look_module.CLAIM_MIME] == {
             "sentence": "Three came.", "holds": True, "evidence": "came = 3", "since": "", "until": "",
+            "on": claims_module.versions,
         }  # fmt: skip
         what_we_proved()
         assert "Three came." in shown[1]["text/html"]
