@@ -49,10 +49,10 @@ def test_what_is_not_drawn_is_counted_and_in_the_table() -> None:
     assert "<td>row 11</td>" in picture.table
 
 
-def test_a_burst_is_cut_and_counted() -> None:
-    burst = [t + 0.2 for t in STEADY[:8]] + [0.6] * 40
-    assert "The tallest bar: 40 messages in 10 ms. Cut at 3: 1 bar." in arrivals({"dan": burst}, step=0.01).alt
-    assert "Cut" not in arrivals(ROWS).alt
+def test_a_burst_is_cut_if_asked_for_and_counted() -> None:
+    burst = [n / 10 + 0.05 for n in range(9)] + [0.95] * 40
+    assert arrivals({"dan": burst}, step=0.1, cut=3).alt.endswith("40 messages in 100 ms. Cut at 3: 1 bar.")
+    assert "Cut" not in arrivals({"dan": burst}).alt
 
 
 def test_a_bar_stands_for_some_time() -> None:

@@ -21,7 +21,6 @@ __all__ = ["Row", "arrivals", "read_arrivals"]
 
 _MOST_ROWS, _MOST_MARKS, _MOST_STEPS = 10, 6, 2000
 _HIGH = 0.8  # of its row, the tallest bar
-_TALLEST = 3  # times the median of all bars; what is taller is cut, or a single burst would make all others flat
 
 
 class Row(NamedTuple):
@@ -44,12 +43,12 @@ def read_arrivals(times: Sequence[float]) -> Row:
 
 def arrivals(
     rows: Mapping[str, Sequence[float]], *, step: float = 0.05, beside: Mapping[str, str] | None = None,
-    marks: Mapping[str, float] | None = None, what: str = "message", across: str = "seconds", title: str = "",
-    dark: bool = False,
+    marks: Mapping[str, float] | None = None, cut: float = math.inf, what: str = "message", across: str = "seconds",
+    title: str = "", dark: bool = False,
 ) -> Picture:  # fmt: skip
     """Draw for each row how many arrived in each step of time, and shade every step between in which nothing did.
 
-    All bars have one scale; one of more than three times the median is cut, and said to be. At most 10 rows and six
+    All bars have one scale. At most 10 rows and six
     marks are drawn; the rest is counted, and rows are in the table.
 
     :param rows: for each row the times at which something arrived, in seconds since whatever matters: `{"bob": [-0.1,
@@ -57,6 +56,7 @@ def arrivals(
     :param step: how many seconds a bar stands for; made longer if there would be more than 2,000.
     :param beside: what to write under a row's name.
     :param marks: names for moments: a line through all rows.
+    :param cut: cut bars of more than so many times the median, where one burst would make all others flat; it is said.
     :param what: what one of those that arrive is called.
     :param across: what the seconds are counted from.
     :param title: what the picture is headed by, instead of its counts.
@@ -76,8 +76,8 @@ def arrivals(
         shown = dict(list(read.items())[:_MOST_ROWS])
         counted = {name: Counter(math.floor(time / step) for time in row.times) for name, row in shown.items()}
         bars = sorted(count for counts in counted.values() for count in counts.values()) or [1]
-        most = min(bars[-1], _TALLEST * bars[len(bars) // 2])
-        cut = sum(count > most for count in bars)
+        most = min(bars[-1], max(cut, 1) * bars[len(bars) // 2])
+        taller = sum(count > most for count in bars)
         names = [(fitted(name, 2.4), fitted(beside.get(name, ""), 2.4)) for name in shown]
         page = Page(
             dark,
@@ -117,7 +117,7 @@ def arrivals(
         hidden = [(len(read) - len(shown), "more row"), (len(marks or {}) - len(named), "more mark")]
         left_out = " and ".join(plural(count, thing) for count, thing in hidden if count)
         notes = [f"The tallest bar: {plural(bars[-1], what)} in {seconds(step)}."]
-        notes += [f"Cut at {most:,}: {plural(cut, 'bar')}."] if cut else []
+        notes += [f"Cut at {most:,.6g}: {plural(taller, 'bar')}."] if taller else []
         notes += [f"Not drawn: {left_out}."] if left_out else []
         figure = page.finish(caption, handles, notes, headed=bool(named))
         told = at_most([_tell(name, row, what, beside.get(name, "")) for name, row in read.items()], _MOST_ROWS, "row")
