@@ -19,7 +19,7 @@ bench: $(READY)
 	$(BIN)/pytest --benchmark-only tests/benchmarks
 
 soak: $(READY)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 compat: $(READY)
 	$(BIN)/pytest -n 2 -m compat

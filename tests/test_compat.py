@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from natsdemo.cli.claims import CLAIM
 from natsdemo.cli.notebooks import find_lessons
+from natsdemo.lesson.look import CLAIM_MIME, NEEDS_MIME
 
-NEEDS = "application/vnd.natsdemo.needs+json"
 VERSIONS = ["2.10", "2.11", "2.12", "2.14", "2.15"]
 
 
@@ -35,8 +34,8 @@ def said(nb: Any) -> list[tuple[dict[str, Any], bool]]:
     cells = []
     for cell in nb["cells"]:
         data = [output.get("data", {}) for output in cell.get("outputs", [])]
-        claims = {each[CLAIM]["sentence"]: each[CLAIM] for each in data if CLAIM in each}
-        cells.append((claims, any(NEEDS in each for each in data)))
+        claims = {each[CLAIM_MIME]["sentence"]: each[CLAIM_MIME] for each in data if CLAIM_MIME in each}
+        cells.append((claims, any(NEEDS_MIME in each for each in data)))
     return cells
 
 
@@ -45,9 +44,6 @@ def said(nb: Any) -> list[tuple[dict[str, Any], bool]]:
 def test_a_lesson_claims_the_same_on_every_server(lesson: Path, binary: Path, tmp_path: Path) -> None:
     copy = tmp_path / lesson.name
     copy.write_bytes(lesson.read_bytes())
-    for beside in lesson.parent.iterdir():
-        if beside.suffix != ".ipynb" and beside.is_file():
-            (tmp_path / beside.name).write_bytes(beside.read_bytes())
     command = [str(Path(sys.executable).with_name("natsdemo")), "run", str(copy), "--write", "--json"]
     env = os.environ | {"NATSDEMO_SERVER_BIN": str(binary)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)

@@ -50,12 +50,12 @@ def test_a_cut_and_a_mark_show() -> None:
     assert share(topology(BOXES, marked=["ALL"]), "witness") > 0.005 > share(whole, "witness")
 
 
-def test_plain_tuples_will_do_and_a_column_may_be_given() -> None:
+def test_plain_tuples_will_do() -> None:
     boxes = {name: ["up"] for name in ("n1", "n2", "n3")}
-    free = topology(boxes, [("n1", "n2"), ("n2", "n1", "3 ms"), ("n2", "n3")])
-    given = topology(boxes, [("n1", "n2"), ("n2", "n1", "3 ms"), ("n2", "n3")], columns={"n2": 1, "n3": 1, "x": 7})
-    assert free.alt == given.alt
-    assert free.png != given.png
+    plain = topology(boxes, [("n1", "n2"), ("n2", "n1", "3 ms"), ("n2", "n3")])
+    links = topology(boxes, [Link("n1", "n2"), Link("n2", "n1", "3 ms"), Link("n2", "n3")])
+    assert plain.alt == links.alt
+    assert plain.png == links.png
 
 
 def test_what_is_not_drawn_is_counted() -> None:

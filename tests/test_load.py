@@ -104,6 +104,14 @@ async def test_what_the_wire_does_is_counted(client: Client, server: Server) -> 
         assert (await load.run(100)).lost == 0
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_run_of_which_nothing_came_has_no_speed(client: Client, server: Server) -> None:
+    async with Tap(server.url) as tap, Load(tap.url, client=client, stamped=client != "bare") as load:
+        with tap.inject(faults.drop("PUB", every=1)):
+            run = await load.run(20)
+        assert (run.lost, run.rate, run.seconds) == (20, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("make", "word"),
     [

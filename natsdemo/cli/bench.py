@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -20,10 +20,13 @@ from natsdemo.server import Server
 
 from . import UserError
 
+if TYPE_CHECKING:
+    from natsdemo.load.load import Client, Run
+
 REPEATS = 5
 CEILING = "bare socket"
 # What is measured flat out: a name, the client, whether each message is stamped and accounted for.
-THROUGHPUT = (
+THROUGHPUT: tuple[tuple[str, "Client", bool], ...] = (
     (CEILING, "bare", False),
     ("raw frames", "raw", False),
     ("raw frames, stamped", "raw", True),
@@ -38,21 +41,21 @@ PERCENTILES = (50.0, 99.0)
 
 
 class Figure(NamedTuple):
-    """One figure: its name and unit, what each repeat gave, and each repeat against the bare socket's of that round."""
+    """One figure: its name and unit, what each repeat gave, and its share of the ceiling, round by round."""
 
     name: str
     unit: str
     values: list[float]
-    of_ceiling: list[float]
+    of_ceiling: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The figure with its median and its range; `of_ceiling` only where there is one to compare with."""
         spread = {"median": median(self.values), "least": min(self.values), "most": max(self.values)}
-        against = {"of_ceiling": round(median(self.of_ceiling), 3)} if self.of_ceiling else {}
+        against = {} if self.of_ceiling is None else {"of_ceiling": round(self.of_ceiling, 3)}
         return {"name": self.name, "unit": self.unit, **spread, "values": self.values, **against}
 
     def __str__(self) -> str:
-        against = f"{median(self.of_ceiling):8.2f}" if self.of_ceiling else ""
+        against = "" if self.of_ceiling is None else f"{self.of_ceiling:8.2f}"
         middle, least, most = (f"{value:,.0f}" for value in (median(self.values), min(self.values), max(self.values)))
         return f"{self.name:26} {middle:>10} {least:>10} to {most:>10} {self.unit:11} {against}"
 
@@ -127,7 +130,7 @@ async def _measure(size: int, tick: Callable[[], None]) -> tuple[str, list[Figur
         server = await stack.enter_async_context(Server())
         loads: dict[str, Load] = {}
         for k, (name, client, stamped) in enumerate(THROUGHPUT):
-            load = Load(server.url, f"bench.{k}", client=client, stamped=stamped, size=size)  # type: ignore[arg-type]
+            load = Load(server.url, f"bench.{k}", client=client, stamped=stamped, size=size)
             loads[name] = await stack.enter_async_context(load)
         messages = {}
         for name, client, _ in THROUGHPUT:
@@ -152,19 +155,19 @@ async def _measure(size: int, tick: Callable[[], None]) -> tuple[str, list[Figur
                     late[name].append(run.latency)
                 tick()
         latencies = [
-            Figure(f"{name}, p{percent:g}", "µs", [one.get_value_at_percentile(percent) for one in each], [])
+            Figure(f"{name}, p{percent:g}", "µs", [one.get_value_at_percentile(percent) for one in each])
             for name, each in late.items()
             for percent in PERCENTILES
         ]
         return server.version, [*flat_out, *latencies]
 
 
-def _whole(name: str, run: Any) -> Any:
+def _whole(name: str, run: "Run") -> "Run":
     """The run itself, if nothing was lost: a rate of what did not arrive is none."""
     if run.lost:
         raise UserError(f"{run.lost} messages did not arrive ({name}): this machine is too busy now, try again.")
     return run
 
 
-def _against(each: list[float], ceiling: list[float]) -> list[float]:
-    return [round(rate / top, 3) for rate, top in zip(each, ceiling, strict=True)]
+def _against(each: list[float], ceiling: list[float]) -> float:
+    return median(rate / top for rate, top in zip(each, ceiling, strict=True))

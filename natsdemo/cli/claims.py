@@ -10,6 +10,11 @@ import typer
 
 from .notebooks import find_lessons
 
+Lessons = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="LESSON", help="Numbers (01), names or paths; all lessons if left out."),
+]
+
 # What `natsdemo.lesson` emits for each claim that it checks.
 CLAIM = "application/vnd.natsdemo.claim+json"
 
@@ -62,10 +67,7 @@ def proved(lesson: Path) -> list[Proved]:
 
 
 def claims(
-    lessons: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="LESSON", help="Numbers (01), names or paths; all lessons if left out."),
-    ] = None,
+    lessons: Lessons = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects instead of lines.")] = False,
 ) -> int:
     """List what the lessons have proved about NATS.

@@ -19,7 +19,7 @@ import typer
 from natsdemo import faults
 
 from . import UserError
-from .claims import emitted
+from .claims import Lessons, emitted
 from .notebooks import find_lessons, is_alone, with_outputs
 
 # What `natsdemo.lesson` raises for a claim that is false.
@@ -57,10 +57,7 @@ class Result(NamedTuple):
 
 
 def run(
-    lessons: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="LESSON", help="Numbers (01), names or paths; all lessons if left out."),
-    ] = None,
+    lessons: Lessons = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects instead of lines.")] = False,
     write: Annotated[
         bool, typer.Option("--write", help="Save the outputs in the notebooks; without it they stay as they are.")

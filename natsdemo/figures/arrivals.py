@@ -48,8 +48,7 @@ def arrivals(
 ) -> Picture:  # fmt: skip
     """Draw for each row how many arrived in each step of time, and shade every step between in which nothing did.
 
-    All bars have one scale. At most 10 rows and six
-    marks are drawn; the rest is counted, and rows are in the table.
+    All bars have one scale. At most 10 rows and six marks are drawn; the rest is counted, and rows are in the table.
 
     :param rows: for each row the times at which something arrived, in seconds since whatever matters: `{"bob": [-0.1,
         0.0, 0.2]}`. What is no finite number is left out.

@@ -57,7 +57,7 @@ def ranks(names: Iterable[str], links: Iterable[Link]) -> dict[str, int]:
 def topology(
     boxes: Mapping[str, Sequence[str]],
     links: Iterable[tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, bool]] = (), *,
-    columns: Mapping[str, int] | None = None, title: str = "", marked: Collection[str] = (), marked_as: str = "marked",
+    title: str = "", marked: Collection[str] = (), marked_as: str = "marked",
     dark: bool = False,
 ) -> Picture:  # fmt: skip
     """Draw boxes from left to right along the arrows between them.
@@ -65,7 +65,6 @@ def topology(
     :param boxes: what stands in each box under its name, a line each: counts with their units, a state, a place.
     :param links: arrows, each a `Link` (from, to, what it says, whether it is broken) or the beginning of one; a broken
         one is dashed, with a cross, and is told to be cut. An arrow to or from what is no box is left out, and counted.
-    :param columns: the column of a box, from 0; of those not named it follows from the arrows.
     :param title: what is shown, and when.
     :param marked: names of boxes to look at; `marked_as` says in the legend what they are.
     :param dark: on a dark card.
@@ -83,8 +82,7 @@ def topology(
     notes = [f"Not drawn: {left_out}."] if left_out else []
     looked_at = [name for name in names if name in marked]
     with styled(dark):
-        placed = ranks(names, shown) | {name: at for name, at in (columns or {}).items() if name in names}
-        drawing = _Drawing({name: _lines(boxes[name]) for name in names}, shown, placed, looked_at, dark)
+        drawing = _Drawing({name: _lines(boxes[name]) for name in names}, shown, ranks(names, shown), looked_at, dark)
         drawing.end(marked_as if looked_at else "", notes)
         drawing.title(title or caption)
         figure = drawing.sheet.figure(PAGE, drawing.y, drawing.colour["card"])

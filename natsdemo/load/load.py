@@ -28,8 +28,8 @@ class Run(NamedTuple):
     """What one run of a load came to.
 
     `sent` messages went out of all publishers; `received` says what each subscriber got; `seconds` passed from the
-    start until the last message had come. `latency` is an HdrHistogram of microseconds, from when a message was due
-    until it came, over all subscribers; None if the run was flat out.
+    start until the last message had come, 0 if none did. `latency` is an HdrHistogram of microseconds, from when a
+    message was due until it came, over all subscribers; None if the run was flat out.
     """
 
     sent: int
@@ -40,7 +40,8 @@ class Run(NamedTuple):
     @property
     def rate(self) -> float:
         """Messages a second and subscriber, end to end."""
-        return sum(each.messages for each in self.received) / len(self.received) / self.seconds
+        came = sum(each.messages for each in self.received)
+        return came / len(self.received) / self.seconds if came else 0.0
 
     @property
     def lost(self) -> int:
@@ -91,7 +92,6 @@ class Load:
         if client == "bare" and stamped:
             raise ValueError("A bare client sends equal messages: say stamped=False.")
         self._unnumbered = not stamped and publishers > 1
-        self.size, self.publishers, self.subscribers = size, publishers, subscribers
         about = {"url": url, "subject": subject, "size": size, "stamped": stamped}
         crowd = min(processes, subscribers)
         shares = [subscribers // crowd + (k < subscribers % crowd) for k in range(crowd)]
@@ -110,12 +110,12 @@ class Load:
         `messages` is how many all publishers send together, `rate` how many a second, 0 for flat out. Raises
         `ValueError` if they cannot be shared out, or cannot be told apart, and `LoadError` if a process ended.
         """
-        each, rest = divmod(messages, self.publishers)
+        each, rest = divmod(messages, len(self._publishers))
         if rest or not each:
-            raise ValueError(f"{messages} messages cannot be shared evenly among {self.publishers} publishers.")
+            raise ValueError(f"{messages} messages cannot be shared evenly among {len(self._publishers)} publishers.")
         if rate and self._unnumbered:
             raise ValueError("At a rate, messages of several publishers are told apart by their stamps: stamped=True.")
-        job = Job(self.publishers, self._next, each, rate)
+        job = Job(len(self._publishers), self._next, each, rate)
         self._next += each
         everybody = [*self._subscribers, *self._publishers]
         await asyncio.gather(*(process.ask(job) for process in everybody))
@@ -131,7 +131,7 @@ class Load:
         for _, encoded in told:
             if latency:
                 latency.decode_and_add(encoded)
-        return Run(messages, received, max(one.last for one in received) - start, latency)
+        return Run(messages, received, max(0.0, *(one.last - start for one in received)), latency)
 
     async def __aenter__(self) -> Self:
         try:

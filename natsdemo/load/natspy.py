@@ -75,11 +75,7 @@ class Subscribers:
             await asyncio.sleep(0.005)
         await asyncio.sleep(AFTERTHOUGHT)
         return [
-            [
-                (publisher or "publisher1", n if publisher else job.first + k, at)
-                for k, (publisher, n, at) in enumerate(came)
-            ]
-            for came in self._came
+            [(publisher, n or job.first + k, at) for k, (publisher, n, at) in enumerate(came)] for came in self._came
         ]
 
 
