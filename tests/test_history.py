@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -133,6 +134,27 @@ def test_looking_in_between_changes_nothing(blocks: list[list[int]], every: int)
         if every and n % every == 0:
             assert len(history) == len(expected)
     assert [event.frame.raw for event in history if event.frame] == expected
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(1, 6), slice(None, None, 2)])
+def test_bursts_are_the_events_that_passed_together(part: slice) -> None:
+    history = story()[part]
+    bursts = list(history.bursts())
+    together = [[event] for event in history]
+    if part == slice(None):
+        together[3:6] = [[history[3], history[4], history[5]]]  # CONNECT and what was sent with it
+    elif part == slice(1, 6):
+        together[2:5] = [[history[2], history[3], history[4]]]
+    assert [burst.first for burst in bursts] == [events[0] for events in together]
+    assert [burst.data for burst in bursts] == [b"".join(e.frame.raw for e in events if e.frame) for events in together]
+
+
+def test_a_history_that_grows_knows_what_time_it_is() -> None:
+    history = History()
+    assert history.now == 0.0
+    history.feed(pack(time.monotonic() - 5, CONNECT, conn=1, direction=TO_SERVER))
+    assert len(history) == 1
+    assert 5 <= history.now < 60
 
 
 def test_segments_are_no_seams() -> None:
