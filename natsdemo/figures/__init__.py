@@ -12,9 +12,12 @@ The rules of this module:
 
 from .arrivals import arrivals
 from .bytes_on_wire import bytes_on_wire
+from .clusters import clusters
 from .completions import completions
+from .flow import flow
 from .funnel import funnel
 from .gathered import gathered
+from .gauges import gauges
 from .holders import holders
 from .journeys import journeys
 from .lamport import lamport
@@ -24,6 +27,7 @@ from .lives import lives
 from .matrix import matrix
 from .outstanding import outstanding
 from .palette import PALETTE, STYLE
+from .percentiles import percentiles
 from .picture import Picture
 from .rates import rates
 from .sequence import sequence_numbers
@@ -46,9 +50,12 @@ __all__ = [
     "Picture",
     "arrivals",
     "bytes_on_wire",
+    "clusters",
     "completions",
+    "flow",
     "funnel",
     "gathered",
+    "gauges",
     "holders",
     "journeys",
     "lamport",
@@ -57,6 +64,7 @@ __all__ = [
     "lives",
     "matrix",
     "outstanding",
+    "percentiles",
     "rates",
     "sequence_numbers",
     "shares",

@@ -16,7 +16,19 @@ from natsdemo import messages
 from natsdemo.history import History
 from natsdemo.protocol import TO_SERVER, Frame
 
-__all__ = ["LOST", "MESSAGES", "Happening", "Passage", "Reading", "Window", "identities", "read", "without_hits"]
+__all__ = [
+    "LOST",
+    "MESSAGES",
+    "Happening",
+    "Passage",
+    "Reading",
+    "Roles",
+    "Window",
+    "identities",
+    "read",
+    "turn_of",
+    "without_hits",
+]
 
 # message: published, or delivered; request: one that waits for a reply; puback: the stream's; ack: the consumer's;
 # error: -ERR; opaque: bytes that are not plain NATS; (un)subscribe: SUB, UNSUB of an application's subject; the rest
@@ -106,52 +118,20 @@ def read(history: History) -> Reading:
     return _Reader().read(history)
 
 
-class _Reader:
+class Roles:
+    """What frames mean, each in the light of those before it."""
+
     def __init__(self) -> None:
-        self.passages: list[Passage] = []
-        self.happenings: list[Happening] = []
-        self.windows: list[Window] = []
-        self.begin = 0.0
         self.asked: dict[str, list[int]] = defaultdict(list)  # reply subject: the passages that carry it
         self.api: set[str] = set()  # reply subjects of calls of the JetStream API
         self.stored: set[int] = set()  # passages that a stream has acknowledged
         self.sids: dict[tuple[int, str], tuple[str, str]] = {}
 
-    def read(self, history: History) -> Reading:
-        end = 0.0
-        first = True
-        add, new = self.passages.append, tuple.__new__  # half the price of Passage(...), and this is the hot path
-        for place, event in enumerate(history):
-            if first:
-                self.begin = end = event.arrived
-                first = False
-            number, time, kind, client, node, conn, direction, frame, fate, held, text = event
-            end = time if time > end else end
-            if frame is None:
-                self._happen(number, time, kind, client, node, conn, text)
-                continue
-            to_server = direction == TO_SERVER
-            role, subject, key, deliveries, unit = self._meaning(frame, conn)
-            held = held if held > 0.0005 else 0.0
-            fields = (
-                place, number, time, held, conn, client, node or _UNNAMED, to_server, role, fate, subject, key,
-                deliveries, unit,
-            )  # fmt: skip
-            add(new(Passage, fields))
-            if role == "request":
-                self.asked[frame.reply].append(len(self.passages) - 1)
-        for place in self.stored:
-            self.passages[place] = self.passages[place]._replace(role="message")
-        nodes = self._nodes()
-        return Reading(
-            self.passages, self.windows, self.happenings, self._lines(nodes), nodes, self._unheard(), self.begin, end,
-            history.unrecorded,
-        )  # fmt: skip
-
-    def _meaning(self, frame: Frame, conn: int) -> tuple[str, str, Hashable, int, str]:
+    def meaning(self, frame: Frame, conn: int) -> tuple[str, str, Hashable, int, str]:
+        """Return the role, the subject, by what the message is known, how often it was delivered, and the unit."""
         op, subject = frame.op, frame.subject
         if op in ("MSG", "HMSG"):
-            return self._meaning_to_client(frame, conn)
+            return self._to_client(frame, conn)
         if op in ("PUB", "HPUB"):
             if subject.startswith("$JS.ACK."):
                 told = messages.parse_delivery(subject)
@@ -172,7 +152,7 @@ class _Reader:
         private = not subject or subject.startswith(("_INBOX.", "$"))
         return "housekeeping" if private else role, subject, None, 0, frame.queue
 
-    def _meaning_to_client(self, frame: Frame, conn: int) -> tuple[str, str, Hashable, int, str]:
+    def _to_client(self, frame: Frame, conn: int) -> tuple[str, str, Hashable, int, str]:
         subject, reply = frame.subject, frame.reply
         if told := messages.parse_delivery(reply) if reply.startswith("$JS.ACK.") else None:
             return "message", subject, _identity(frame), told.num_delivered, f"{told.stream}/{told.consumer}"
@@ -193,9 +173,49 @@ class _Reader:
         unit = f"{queue} on {group}" if queue else ""
         return ("request" if reply else "message"), subject, _identity(frame), 0, unit
 
+
+class _Reader(Roles):
+    def __init__(self) -> None:
+        super().__init__()
+        self.passages: list[Passage] = []
+        self.happenings: list[Happening] = []
+        self.windows: list[Window] = []
+        self.begin = 0.0
+
+    def read(self, history: History) -> Reading:
+        end = 0.0
+        first = True
+        add, new = self.passages.append, tuple.__new__  # half the price of Passage(...), and this is the hot path
+        for place, event in enumerate(history):
+            if first:
+                self.begin = end = event.arrived
+                first = False
+            number, time, kind, client, node, conn, direction, frame, fate, held, text = event
+            end = time if time > end else end
+            if frame is None:
+                self._happen(number, time, kind, client, node, conn, text)
+                continue
+            to_server = direction == TO_SERVER
+            role, subject, key, deliveries, unit = self.meaning(frame, conn)
+            held = held if held > 0.0005 else 0.0
+            fields = (
+                place, number, time, held, conn, client, node or _UNNAMED, to_server, role, fate, subject, key,
+                deliveries, unit,
+            )  # fmt: skip
+            add(new(Passage, fields))
+            if role == "request":
+                self.asked[frame.reply].append(len(self.passages) - 1)
+        for place in self.stored:
+            self.passages[place] = self.passages[place]._replace(role="message")
+        nodes = self._nodes()
+        return Reading(
+            self.passages, self.windows, self.happenings, self._lines(nodes), nodes, self._unheard(), self.begin, end,
+            history.unrecorded,
+        )  # fmt: skip
+
     def _happen(self, number: int, time: float, kind: str, client: str, node: str, conn: int, text: str) -> None:
         if kind != "fault":
-            turn = next((turn for turn, words in _TURNS if words(text)), "") if kind in ("server", "client") else ""
+            turn = turn_of(text) if kind in ("server", "client") else ""
             self.happenings.append(Happening(number, time, kind, text, client, node, conn, turn))
             return
         verb, _, about = text.partition(": ")
@@ -255,6 +275,11 @@ class _Reader:
             and p.key not in heard
             and place not in self.stored
         )
+
+
+def turn_of(text: str) -> str:
+    """Tell from its text whether something `starts`, `stops` or `pauses`; "" if none."""
+    return next((turn for turn, words in _TURNS if words(text)), "")
 
 
 def without_hits(text: str) -> str:
