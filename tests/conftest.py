@@ -17,7 +17,9 @@ from typing import Any
 import nats
 import psutil
 import pytest
+from browsers import CHROMIUM, QUIET
 from nats.aio.client import Client
+from playwright.sync_api import Page, sync_playwright
 
 from natsdemo.server import Server, ServerError, find_binary
 
@@ -208,3 +210,14 @@ def certificate(tmp_path: Path) -> Path:
     certificate = pem.read_text()
     (tmp_path / "ca.pem").write_text(certificate[certificate.index("-----BEGIN CERTIFICATE") :])
     return pem
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A tall window, so that JupyterLab renders every cell."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page(viewport={"width": 1280, "height": 12_000})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()

@@ -1,7 +1,6 @@
 """The first lesson as a reader sees it: in JupyterLab, in a real browser."""
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,25 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from browsers import in_a_browser
+from playwright.sync_api import Page
 
 from natsdemo.server.loopback import free_port
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's `chromium` to run browser tests"),
-]
+pytestmark = in_a_browser
 
 
 @pytest.fixture
@@ -44,17 +30,6 @@ def address(tmp_path: Path) -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         process.wait(20)
         process.stdout.close()
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A tall window, so that JupyterLab renders every cell."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1280, "height": 12_000})
-        page.set_default_timeout(30_000)
-        yield page
-        browser.close()
 
 
 def test_a_reader_runs_the_first_lesson_and_bets(address: str, page: Page) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import nats
 import nbformat
+import psutil
 import pytest
 import pytest_asyncio
 from nats.errors import NoRespondersError
@@ -419,6 +420,53 @@ async for msg in sub.messages:
         alice = await nats.connect(lab.url, name="alice")
         await alice.publish("work", b"hello")
         assert await until(lambda: second.output == ["w1 hello"])
+
+    async def test_while_it_is_paused_nothing_is_handled_and_then_all_is(self, lab: Lab) -> None:
+        bob = lab.start_client("bob", self.CODE)
+        assert await until(lambda: lab.history.where(client="bob", op="SUB"), deadline=10)
+        bob.pause()
+        assert bob.pid
+        assert psutil.Process(bob.pid).status() == psutil.STATUS_STOPPED
+        assert repr(bob) == "<client bob, paused, 0 lines printed>"
+        alice = await nats.connect(lab.url, name="alice")
+        await alice.publish("work", b"hello")
+        assert await until(lambda: lab.history.where(client="bob", op="MSG"))
+        assert bob.running
+        assert bob.output == []
+        bob.resume()
+        assert await until(lambda: bob.output == ["hello"])
+        assert repr(bob) == "<client bob, running, 1 lines printed>"
+
+    async def test_restarted_it_runs_the_same_code_under_the_same_name(self, lab: Lab) -> None:
+        bob = lab.start_client("bob", "print(name)\n" + self.CODE)
+        assert await until(lambda: lab.history.where(client="bob", op="SUB"), deadline=10)
+        first = bob.pid
+        bob.restart()
+        assert await until(lambda: len(lab.history.where(client="bob", op="SUB")) == 2, deadline=10)
+        assert bob.output == ["bob", "bob"]
+        assert bob.pid not in (None, first)
+
+    @pytest.mark.parametrize("verb", ["kill", "restart", "close"])
+    async def test_one_that_is_paused_can_be_ended(self, lab: Lab, verb: str) -> None:
+        bob = lab.start_client("bob", "print('here')\n" + self.CODE)
+        assert await until(lambda: bob.output, deadline=10)
+        bob.pause()
+        paused = bob.pid
+        await lab.close() if verb == "close" else getattr(bob, verb)()
+        assert bob.running == (verb == "restart")
+        assert bob.pid != paused
+
+    def test_a_dead_one_is_neither_paused_nor_resumed_and_can_be_started_again(self) -> None:
+        bob = ClientProcess("bob", "nowhere", "print(name)")
+        bob.kill()
+        bob.kill()
+        bob.pause()
+        bob.resume()
+        assert (bob.pid, bob.running) == (None, False)
+        assert repr(bob).startswith("<client bob, ended, ")
+        bob.restart()
+        assert bob.running
+        bob.kill()
 
 
 def test_the_magic_and_the_outputs_in_a_real_kernel(tmp_path: Path) -> None:

@@ -156,6 +156,22 @@ async def test_kill_9_of_a_kernel_whose_server_was_stopped(nest: Nest) -> None:
         await nest.empty(within=2)
 
 
+@pytest.mark.parametrize("verb", ["pause", "restart"])
+async def test_kill_9_of_a_kernel_takes_its_clients_with_it(nest: Nest, verb: str) -> None:
+    cell = f"""
+        from natsdemo.lesson import open_lab, until
+        lab = await open_lab()
+        bob = lab.start_client("bob", "import asyncio; print(name); await asyncio.sleep(60)")
+        await until(lambda: bob.output, 20)
+        bob.{verb}()
+    """
+    async with open_kernel(textwrap.dedent(cell)) as (manager, client):
+        bob = psutil.Process(int(await run(client, "print(bob.pid)")))
+        os.kill(process(manager), signal.SIGKILL)
+        await until(lambda: not bob.is_running() or bob.status() == psutil.STATUS_ZOMBIE, 2)
+        await nest.empty(within=2)
+
+
 # Jupyter itself
 
 

@@ -5,6 +5,22 @@ controls know nothing of servers or lessons: each is given a function to call.
 """
 
 from .audience import widgets
-from .controls import Button, Dial, Panel, button, dial, panel
+from .controls import Button, Dial, Panel, Readout, Switch, button, dial, fault, panel, process, verdict
+from .flow import Flow, flow
 
-__all__ = ["Button", "Dial", "Panel", "button", "dial", "panel", "widgets"]
+__all__ = [
+    "Button",
+    "Dial",
+    "Flow",
+    "Panel",
+    "Readout",
+    "Switch",
+    "button",
+    "dial",
+    "fault",
+    "flow",
+    "panel",
+    "process",
+    "verdict",
+    "widgets",
+]
