@@ -311,6 +311,71 @@ TABLE = [
         "duplicate MSG subject=salary.ann nth=2",
         survives_because="who asks takes the first answer, and a question may come twice",
     ),
+    Row("20", "drop MSG subject=till nth=5", caught_by="The till answered every question."),
+    Row(
+        "20", "duplicate PUB subject=tapped nth=900", caught_by="In no run was a message lost, doubled or out of order."
+    ),
+    Row("20", "drop MSG subject=tapped nth=700", caught_by="In no run was a message lost, doubled or out of order."),
+    Row("20", "reorder MSG subject=tapped nth=900", caught_by="In no run was a message lost, doubled or out of order."),
+    Row("20", "drop PUB subject=till nth=300", caught_by="Each question of those days was answered."),
+    Row("20", "reset PUB subject=till nth=300", caught_by="Each question of those days was answered."),
+    Row(
+        "20",
+        "delay MSG subject=till seconds=0.01 every=50",
+        survives_because="one answer in fifty is 10 ms late; what the lesson claims of time is a ratio with 300",
+    ),
+    Row("21", "drop MSG subject=orders.new nth=2", caught_by="The server counted what the wire carried."),
+    Row(
+        "21",
+        "drop MSG subject=$SYS.ACCOUNT.SHOP.DISCONNECT nth=7",
+        caught_by="Ops heard who left, and why, twenty times.",
+    ),
+    Row(
+        "21",
+        "duplicate PUB subject=orders.new nth=2",
+        caught_by="Three orders went into the server, and three came out.",
+    ),
+    Row("21", "reset PUB subject=order.new nth=50", caught_by="A hundred orders went in, and none came out."),
+    Row(
+        "21", "drop MSG subject=trace.reports nth=2", caught_by="Each message went where its trace had gone before it."
+    ),
+    Row(
+        "21", "drop PUB subject=day.calm nth=10", caught_by="Orders stayed undone on those nine days, and on no other."
+    ),
+    Row(
+        "21",
+        "drop MSG subject=$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+        caught_by="What was given up is not pending: an advisory tells.",
+    ),
+    Row(
+        "21",
+        "drop PUB subject=shop.orders nth=30",
+        survives_because="an order that never reached the stream is in nobody's lag",
+    ),
+    Row("22", "drop PUB subject=price.roses nth=3", caught_by="Each question had two answers"),
+    Row("22", "duplicate PUB subject=price.roses nth=2", caught_by="Each question had two answers"),
+    Row("22", "drop MSG subject=price.roses client=prices-1 nth=7", caught_by="Each question had two answers"),
+    Row("22", "drop MSG subject=shop.placed.17 nth=2", caught_by="Again the slow one was handed out twice."),
+    Row(
+        "22",
+        "drop PUB subject=shop.placed.5 nth=1",
+        survives_because="the mended shop says an order until the stream has it, under one id",
+    ),
+    Row(
+        "22",
+        "duplicate PUB subject=shop.paid.* nth=4",
+        survives_because="a payment has an id of its own, so the stream knows it again",
+    ),
+    Row(
+        "22",
+        "drop MSG subject=shop.placed.9 nth=1",
+        survives_because="what the bank never acked is handed out again",
+    ),
+    Row(
+        "22",
+        "reset PUB subject=shop.paid.* nth=6",
+        survives_because="who is cut off reconnects, and says it again under the same id",
+    ),
 ]
 
 
