@@ -1,21 +1,14 @@
 """The flow view as a person sees it: in JupyterLab, in a real browser, with the buttons that a person clicks."""
 
 import re
-import signal
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from browsers import in_a_browser
+from browsers import in_a_browser, in_jupyterlab
 from conftest import Nest
 from playwright.sync_api import Locator, Page
-
-from natsdemo.server.loopback import free_port
 
 pytestmark = in_a_browser
 
@@ -83,34 +76,8 @@ live.panel(
 @pytest.fixture
 def notebook(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a notebook in JupyterLab: the set-up, and a cell with a view."""
-    view = getattr(request, "param", VIEW)
-    cells = [nbformat.v4.new_code_cell(text.strip()) for text in (SET_UP, view)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "view.ipynb")
-    port = free_port()
-    options = {"port": port, "root_dir": tmp_path, "token": "", "open_browser": False, "allow_root": True}
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter",
-        "lab",
-        *(f"--ServerApp.{name}={value}" for name, value in options.items()),
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}/lab/tree/view.ipynb"
-    try:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                urllib.request.urlopen(address, timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.1)  # until it listens
+    with in_jupyterlab(tmp_path, [SET_UP, getattr(request, "param", VIEW)]) as address:
         yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
 
 
 def run_all(page: Page) -> Locator:

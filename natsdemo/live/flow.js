@@ -280,6 +280,8 @@ function render({ model, el }) {
   // Drawing
 
   const g = canvas.getContext("2d");
+  const backdrop = document.createElement("canvas"); // where much passes, all but the bands is drawn ten times a second
+  let grounded = 0;
   let colour = {};
 
   function wake() {
@@ -299,28 +301,43 @@ function render({ model, el }) {
     const page = record.page;
     if (!page) return;
     if (mode === "live" && offset === null) now = record.end;
-    fit(page);
+    const resized = fit(page);
     tally.follow(now);
     const seen = look();
-    ground(page);
+    const clock = performance.now();
+    const busy = [...seen.rates.values()].some((rate) => rate > FEW);
+    if (resized || !busy || mode === "paused" || clock - grounded > 100) {
+      g.fillStyle = colour.card;
+      g.fillRect(0, 0, page.width, page.height);
+      ground(page);
+      tell();
+      grounded = clock;
+      backdrop.getContext("2d").drawImage(canvas, 0, 0);
+    } else {
+      g.save();
+      g.resetTransform();
+      g.drawImage(backdrop, 0, 0);
+      g.restore();
+    }
     for (const [at, rate] of seen.rates) if (rate > FEW || still.matches) band(page, at, rate);
     if (!still.matches) for (const at of seen.dots) if (seen.rates.get(record.moves[3 * at + 1]) <= FEW) dot(page, at);
-    tell();
+    root.dataset.frames = frames;
   }
 
   function fit(page) {
     const light = document.body.dataset.jpThemeLight;
     const dark = light ? light === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
     colour = model.get("palette")[dark ? "dark" : "light"];
-    root.style.setProperty("--ink", colour.ink);
     const wide = Math.min(root.clientWidth || page.width, 1600);
     const scale = (wide / page.width) * (window.devicePixelRatio || 1);
     const [width, height] = [Math.round(page.width * scale), Math.round(page.height * scale)];
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    canvas.style.height = `${(page.height * wide) / page.width}px`;
+    const resized = canvas.width !== width || canvas.height !== height;
+    if (resized) {
+      for (const each of [canvas, backdrop]) Object.assign(each, { width, height });
+      canvas.style.height = `${(page.height * wide) / page.width}px`;
+    }
     g.setTransform(scale, 0, 0, scale, 0, 0);
-    g.fillStyle = colour.card;
-    g.fillRect(0, 0, page.width, page.height);
+    return resized;
   }
 
   /** The moves on their way, and how many frames each route carries a second. */
@@ -541,7 +558,6 @@ function render({ model, el }) {
     const lost = tally.sum((r) => COUNTED.has(r[0]) && r[5] === "lost");
     const text = `${written.format(published)} published, ${written.format(delivered)} delivered, ${written.format(lost)} lost`;
     if (counts.textContent !== text) counts.textContent = text;
-    root.dataset.frames = frames;
     pause.textContent = mode === "paused" ? "play" : "pause";
     live.disabled = mode === "live";
     const span = record.end - record.begin;
@@ -559,7 +575,7 @@ function render({ model, el }) {
     const signs = { message: "● message", request: "◆ request, which waits for an answer", reply: "▲ reply", ack: "■ ack, or its receipt", puback: "□ puback", error: "▼ error" };
     const words = kinds.map((kind) => signs[kind]);
     if (record.page.routes.some((r) => r[5] === "lost")) words.push("✗ lost on the wire");
-    if (record.page.routes.some((r) => r[6])) words.push("a number: delivered for the so-manieth time");
+    if (record.page.routes.some((r) => r[6])) words.push("a number: delivered so many times by now");
     words.push("colours are publishers", `a hop takes ${TRAVEL} s here, and microseconds on the wire`);
     words.push("keys: space, ← →, Home, End");
     meanings.textContent = `${words.join(" · ")}.`;
