@@ -295,6 +295,33 @@ TABLE = [
     Row(
         "17", "delay MSG seconds=0.01 every=10", survives_because="ten milliseconds are no gap, and TCP keeps the order"
     ),
+    Row(
+        "18",
+        "delay PUB subject=followed seconds=9 nth=50",
+        caught_by="A follower's death cost less than half of that of a leader.",
+    ),
+    Row(
+        "18",
+        "drop PUB subject=$JS.API.STREAM.LEADER.STEPDOWN.asked",
+        caught_by="Asked, the leader went, and another took over.",
+    ),
+    Row(
+        "18",
+        "delay PUB subject=asked seconds=8 nth=60",
+        caught_by="To ask the leader to go cost less than half of its death.",
+    ),
+    Row(
+        "18",
+        "drop PUB subject=killed every=7",
+        survives_because="what is not acknowledged is tried again, with the same Nats-Msg-Id",
+    ),
+    Row("18", "duplicate PUB subject=followed every=3", survives_because="each message has a Nats-Msg-Id"),
+    Row(
+        "18",
+        "drop MSG subject=_INBOX.> client=updated every=20",
+        survives_because="a puback that is lost is had by trying again, as a duplicate of the same number",
+    ),
+    Row("18", "reset PUB subject=updated nth=70", survives_because="the till reconnects, and tries again"),
     Row("19", "drop MSG subject=salary.ann nth=1", caught_by="Ann got her answer."),
     Row(
         "19",

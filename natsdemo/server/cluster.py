@@ -120,13 +120,19 @@ class Cluster(Mapping[str, Server]):
         await asyncio.gather(*(server.close() for server in self.values()))
 
     async def wait_ready(self, deadline: float = 10) -> None:
-        """Wait, at most `deadline` seconds, until a leader is known and every running server is healthy."""
+        """Wait, at most `deadline` seconds, until a leader is known and every running server is healthy.
+
+        Healthy is not whole: a fresh nats-server 2.10 under load may say so with a group of two of three, in which
+        there is no room for a stream of three replicas. So each must know of all.
+        """
         end = time.monotonic() + deadline
         while time.monotonic() < end:
             running = [server for server in self.values() if server.state == "running"]
             health = await asyncio.gather(*(_page(server, "healthz") for server in running))
             if all(page.get("status") == "ok" for page in health) and await self.leader():
-                return
+                pages = await asyncio.gather(*(_page(server, "jsz") for server in running))
+                if all(_leader(page, None)[1] >= len(self) for page in pages):
+                    return
             await asyncio.sleep(0.02)
         raise ServerError(f"The cluster has no leader after {deadline:g} s: {self!r}; a majority has to run.")
 
