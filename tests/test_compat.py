@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,8 +43,9 @@ def said(nb: Any) -> list[tuple[dict[str, Any], bool]]:
 @pytest.mark.compat
 @pytest.mark.parametrize("lesson", find_lessons([]), ids=lambda lesson: lesson.stem)
 def test_a_lesson_claims_the_same_on_every_server(lesson: Path, binary: Path, tmp_path: Path) -> None:
+    for beside in (lesson, *lesson.parent.glob("*.jsonl")):  # and what lessons read
+        shutil.copy(beside, tmp_path)
     copy = tmp_path / lesson.name
-    copy.write_bytes(lesson.read_bytes())
     command = [str(Path(sys.executable).with_name("natsdemo")), "run", str(copy), "--write", "--json"]
     env = os.environ | {"NATSDEMO_SERVER_BIN": str(binary)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)

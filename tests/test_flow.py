@@ -135,7 +135,12 @@ def test_an_armed_fault_shades_the_links_that_it_may_strike() -> None:
 def test_what_is_done_to_a_server_is_seen() -> None:
     history = story("a:pub1 b:got1")
     history.add(1.0, "server", "killed", node="n1")
-    assert scene_of(history).nodes["n1"] == "stops"
+    assert scene_of(history).node_names() == ["n1 (stopped)", "nats-server"]
+
+
+def test_that_nobody_listens_is_no_reply() -> None:
+    scene = scene_of(story("a:jspub1 a:none1"))
+    assert (scene.published, scene.delivered) == (1, 0)
 
 
 def test_a_thousand_clients_share_the_last_place() -> None:

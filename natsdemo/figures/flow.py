@@ -214,9 +214,7 @@ class _Drawing:
     def _server(self) -> None:
         x0, y0, x1, _ = self.stage.server
         self._box(self.stage.server, "card", "server")
-        named = [f"{clean(name, 16)}{f' ({turn})' if turn in ('stops', 'pauses') else ''}"
-                 for name, turn in self.scene.nodes.items()]  # fmt: skip
-        self._write((x0 + x1) / 2, y0 + 24, ", ".join(named) or "nats-server", x1 - x0 - 20, bold=True, align="middle")
+        self._write((x0 + x1) / 2, y0 + 24, ", ".join(self.scene.node_names()), x1 - x0 - 20, bold=True, align="middle")
         for at, name in enumerate(self.scene.lane_names()):
             self._lane(at, name)
 

@@ -179,6 +179,8 @@ class Scene:
             self._receipts.add(frame.reply)
         elif role == "reply" and subject in self._receipts:
             role = "ack"
+        elif role == "reply" and frame.status == 503:  # the server says that nobody listens
+            role = "error"
         if role not in MOVING:
             return
         receives = not to_server and role in ("message", "request")
@@ -295,6 +297,11 @@ class Scene:
             at = self._place_of[event.client]
             if self.places[at].state != "more":
                 self.places[at] = self.places[at]._replace(state=turn if turn != "starts" else "")
+
+    def node_names(self) -> list[str]:
+        """Name the servers, and say what was done to them last."""
+        said = {"stops": " (stopped)", "pauses": " (paused)"}
+        return [clean(name, 20) + said.get(turn, "") for name, turn in sorted(self.nodes.items())]
 
     def names(self) -> list[str]:
         """Name the places; the last of many on one side stands for all who do not fit."""

@@ -384,9 +384,8 @@ function render({ model, el }) {
     }
     box(page.server, colour.card, colour.server);
     const [x0, y0, x1] = page.server;
-    const lamp = (turn) => (turn === "stops" ? " (stopped)" : turn === "pauses" ? " (paused)" : "");
     g.textAlign = "center";
-    write(page.nodes.map(([name, turn]) => name + lamp(turn)).join(", "), (x0 + x1) / 2, y0 + 24, x1 - x0 - 16, colour.ink, true);
+    write(page.nodes, (x0 + x1) / 2, y0 + 24, x1 - x0 - 16, colour.ink, true);
     g.textAlign = "left";
     const positions = record.positions(now);
     page.lanes.forEach((lane, at) => row(page, lane, at, positions[at]));

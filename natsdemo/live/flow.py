@@ -151,7 +151,7 @@ def _page(scene: Scene) -> dict[str, Any]:
         "floor": plan.floor,
         "slots": SLOTS,
         "server": plan.server,
-        "nodes": list(scene.nodes.items()),
+        "nodes": ", ".join(scene.node_names()),
         "groups": plan.groups,
         "faults": scene.faults[:],
         "places": [
