@@ -70,9 +70,9 @@ def test_a_reader_turns_a_dial_and_the_picture_follows(address: str, page: Page)
     page.locator(".jp-CodeCell .cm-content", has_text="live.panel(").click()
     page.keyboard.press("Control+Enter")
     panel = page.locator(".jp-OutputArea-output .widget-vbox", has=page.get_by_role("slider"))
-    panel.get_by_text("1 published, 7 delivered, 0 lost.").wait_for()
+    panel.locator(".counts", has_text="1 published, 7 delivered, 0 lost").wait_for()
 
-    panel.get_by_role("slider").press("ArrowRight")
+    panel.get_by_role("slider").first.press("ArrowRight")
     panel.get_by_text("publish once").click()
-    panel.get_by_text("1 published, 8 delivered, 0 lost.").wait_for()
+    panel.locator(".counts", has_text="2 published, 15 delivered, 0 lost").wait_for()
     assert errors == []

@@ -112,6 +112,9 @@ def test_it_shows_as_many_messages_as_passed(notebook: str, page: Page) -> None:
     assert re.match(r"10 published, 0 delivered", view.locator(".counts").inner_text())
     canvas.press("End")
     says(view, "100,010 published, 100,010 delivered, 0 lost")
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("button", name="say ten").click()
+    says(view, "100,020 published, 100,020 delivered, 0 lost")
     assert errors == []
 
 
@@ -153,3 +156,42 @@ def test_its_still_takes_its_place_when_it_is_gone(notebook: str, page: Page, ne
     while nest.servers() and time.monotonic() < end:
         time.sleep(0.1)  # until the old kernel's is gone
     assert nest.servers() == []
+
+
+BOARD = """
+numbers = {"lag, orders": 3, "<img src=x onerror=alert(1)>": 0.5}
+async def read():
+    return numbers
+async def burst():
+    board.mark("a burst")
+    numbers["lag, orders"] = 120
+async def leave():
+    board.close()
+board = live.dashboard(read, alerts={"lag, orders": 100})
+live.panel(live.button("burst", then=burst), live.button("close", then=leave), view=board)
+"""
+
+
+@pytest.mark.parametrize("notebook", [BOARD], indirect=True)
+def test_a_dashboard_shows_what_is_read_and_says_when_its_alert_rings(notebook: str, page: Page) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(notebook)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.get_by_role("img", name="Dashboard: lag, orders: 3; <img src=x onerror=alert(1)>: 0.5.").wait_for()
+    board = page.locator(".natsdemo-dashboard")
+    page.get_by_role("button", name="burst").click()
+    page.get_by_role("img", name="lag, orders: 120, alert").wait_for()
+    board.get_by_text("1: a burst").wait_for()
+    board.locator(".spoken", has_text="Alert: lag, orders.").wait_for()
+    assert board.locator("img").count() == 0
+    drawn = board.locator("canvas").evaluate(
+        "canvas => new Set(new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)"
+        ".data.buffer)).size"
+    )
+    assert drawn > 20, "the canvas has more than its card on it"
+    page.get_by_role("button", name="close").click()
+    board.get_by_text("It is closed").wait_for()
+    assert errors == []

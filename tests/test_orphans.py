@@ -69,7 +69,7 @@ def _own_jupyter(nest: Nest, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def open_kernel(code: str) -> AsyncIterator[tuple[AsyncKernelManager, AsyncKernelClient]]:
     """A kernel that has run this cell."""
-    manager = AsyncKernelManager()
+    manager = AsyncKernelManager(transport="ipc")  # ports may be taken by the time they are used
     await manager.start_kernel()
     client = manager.client()
     client.start_channels()

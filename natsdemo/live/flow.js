@@ -309,7 +309,7 @@ function render({ model, el }) {
     if (resized || !busy || mode === "paused" || clock - grounded > 100) {
       g.fillStyle = colour.card;
       g.fillRect(0, 0, page.width, page.height);
-      ground(page);
+      ground(page, seen.rates);
       tell();
       grounded = clock;
       backdrop.getContext("2d").drawImage(canvas, 0, 0);
@@ -354,7 +354,7 @@ function render({ model, el }) {
     return { rates, dots };
   }
 
-  function ground(page) {
+  function ground(page, rates) {
     g.textBaseline = "alphabetic";
     const routes = new Set(page.routes.map(([, place, toServer, lane]) => `${place} ${toServer} ${lane}`));
     for (const way of routes) {
@@ -368,7 +368,12 @@ function render({ model, el }) {
       box(place.box, place.struck ? colour.window : colour.client, colour[place.tint] || colour.server);
       const [x0, y0, x1, y1] = place.box;
       const gone = place.state ? ` (${place.state})` : "";
-      write(place.name + gone, x0 + 10, y0 + 21, x1 - x0 - 20, colour[place.tint] || colour.ink, true);
+      let rate = 0;
+      for (const [route, frames] of rates) if (page.routes[route][1] === at && COUNTED.has(page.routes[route][0])) rate += frames;
+      g.textAlign = "right";
+      if (rate) write(`${short(rate)}/s`, x1 - 10, y0 + 21, 70, colour.note);
+      g.textAlign = "left";
+      write(place.name + gone, x0 + 10, y0 + 21, x1 - x0 - (rate ? 90 : 20), colour[place.tint] || colour.ink, true);
       const sent = tally.sum((r) => r[1] === at && r[2] && COUNTED.has(r[0]));
       const got = tally.sum((r) => r[1] === at && !r[2] && COUNTED.has(r[0]) && r[5] !== "lost");
       write(`sent ${written.format(sent)}   got ${written.format(got)}`, x0 + 10, y1 - 10, x1 - x0 - 20, colour.ink);
