@@ -6,21 +6,27 @@ controls know nothing of servers or lessons: each is given a function to call.
 
 from .audience import widgets
 from .controls import Button, Dial, Panel, Readout, Switch, button, dial, fault, panel, process, verdict
+from .dashboard import Dashboard, Reading, dashboard
 from .flow import Flow, flow
+from .vitals import vitals
 
 __all__ = [
     "Button",
+    "Dashboard",
     "Dial",
     "Flow",
     "Panel",
+    "Reading",
     "Readout",
     "Switch",
     "button",
+    "dashboard",
     "dial",
     "fault",
     "flow",
     "panel",
     "process",
     "verdict",
+    "vitals",
     "widgets",
 ]

@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 from IPython.core.formatters import DisplayFormatter
 
 from natsdemo.faults import Fault
+from natsdemo.figures import Picture
 from natsdemo.guarantees import HOLDS, UNKNOWN, VIOLATED, Outcome, Verdict
 
 from .audience import show, widgets
-from .flow import Flow
 
 _FORMATTER = DisplayFormatter()
 
@@ -46,6 +46,17 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """What it is called on the buttons."""
+
+
+class View(Protocol):
+    """A picture that follows by itself: a `flow`, a `dashboard`."""
+
+    @property
+    def still(self) -> Picture:
+        """What it shows now, for where it cannot live."""
+
+    def widget(self) -> Any:
+        """The widget, where there is somebody to look at it, else None."""
 
 
 Judge = Callable[[], Verdict | Awaitable[Verdict]]
@@ -158,14 +169,14 @@ def verdict(judge: Judge) -> Readout:
     return Readout(judge)
 
 
-def panel(*controls: Control | list[Control], view: Callable[[], Any] | Flow) -> Panel:
+def panel(*controls: Control | list[Control], view: Callable[[], Any] | View) -> Panel:
     """Return controls above a picture; end the cell with it.
 
     :param controls: any of `dial`, `button`, `fault` and `verdict`, and lists of them, as `process` returns: these stay
         together. Labels are unique.
-    :param view: a `flow`, which follows by itself; or what is called without arguments and returns what to show: a
-        `Picture`, a verdict, anything with an HTML form. It is called anew after each touch, and then for as long as
-        the picture changes.
+    :param view: a `flow` or a `dashboard`, which follow by themselves; or what is called without arguments and returns
+        what to show: a `Picture`, a verdict, anything with an HTML form. It is called anew after each touch, and then
+        for as long as the picture changes.
 
     Raises `ValueError` if two controls have the same label.
     """
@@ -181,7 +192,7 @@ class Panel:
 
     _last_touch: object = None  # only what was touched last is followed, and by one
 
-    def __init__(self, *controls: Control | list[Control], view: Callable[[], Any] | Flow) -> None:
+    def __init__(self, *controls: Control | list[Control], view: Callable[[], Any] | View) -> None:
         groups = [each if isinstance(each, list) else [each] for each in controls]
         flat = [control for group in groups for control in group]
         self._readouts = [control for control in flat if isinstance(control, Readout)]
@@ -293,7 +304,7 @@ class Panel:
 
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The view as it is now, in all its forms."""
-        if isinstance(self._view, Flow):
+        if not callable(self._view):
             return self._view.still._repr_mimebundle_()
         bundle, metadata = _FORMATTER.format(self._view())
         bundle.setdefault("text/html", f"<pre>{html.escape(bundle['text/plain'])}</pre>")
@@ -303,7 +314,7 @@ class Panel:
         """The widgets, where there is somebody to touch them."""
         ipywidgets = widgets()
         if ipywidgets and self._widget is None:
-            if isinstance(self._view, Flow):
+            if not callable(self._view):
                 self._picture = self._view.widget()
             else:
                 self._picture = ipywidgets.HTML(self._still()[0]["text/html"])
@@ -347,7 +358,7 @@ class Panel:
         try:
             when = await action
             self._said.value = ""
-            if self._readouts or not isinstance(self._view, Flow):
+            if self._readouts or callable(self._view):
                 await self._follow(when)
         except Exception as error:
             said = f"{label}: {type(error).__name__}: {error}. If the lab is closed, run the cells again from the top."
@@ -367,7 +378,7 @@ class Panel:
 
     def _draw(self) -> bool:
         """Draw the picture, if it does not follow by itself; return whether it is a new one."""
-        if isinstance(self._view, Flow):
+        if not callable(self._view):
             return False
         before, self._picture.value = self._picture.value, self._still()[0]["text/html"]
         return bool(before != self._picture.value)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ _SAMPLE = 300  # events of the History that are looked at for messages, at each 
 _WAITING = 1_000  # sampled messages whose delivery is waited for
 _REMEMBERED = 20_000  # what was sampled, so that it is noticed if it is published again
 _WINDOW = 1.0  # seconds
+_BEHIND = 3.0  # seconds; what passed longer ago, while nobody read, is not looked at any more
 _LOST = ("dropped", "cut")
 
 
@@ -28,9 +30,7 @@ class Monitored(Protocol):
         """Fetch a page."""
 
 
-def vitals(
-    server: Monitored | Mapping[str, Monitored], history: History
-) -> Callable[[], Awaitable[dict[str, float]]]:
+def vitals(server: Monitored | Mapping[str, Monitored], history: History) -> Callable[[], Awaitable[dict[str, float]]]:
     """Return an async function that reads the vital signs, for a `dashboard`.
 
     :param server: a lab's `server`: one, or a cluster, whose numbers are added up.
@@ -45,7 +45,7 @@ def vitals(
     publish reached the Tap to when its first delivery left it. At each reading at most 300 events, drawn by lot from
     those that passed since the last one, are looked at for publishes; of these the deliveries are waited for. A message
     is known by its first header (our stamp, `Nats-Msg-Id`), else by its payload, if nobody else publishes the same. Of
-    fewer than a hundred the p99 is the slowest. Who is never delivered is not in it, and without a sample both are NaN.
+    fewer than a hundred the p99 is the slowest. What is never delivered is not in it; without a sample both are NaN.
     """
     servers = list(server.values()) if isinstance(server, Mapping) else [server]
     lateness = _Lateness(history)
@@ -55,7 +55,10 @@ def vitals(
         pages = await asyncio.gather(*(each.monitor(path) for each in servers for path in _PAGES))
         varz, jsz = pages[::2], pages[1::2]
         now = time.monotonic()
-        counted.append((now, _sum(varz, "in_msgs"), _sum(varz, "out_msgs")))
+        counts = _sum(varz, "in_msgs"), _sum(varz, "out_msgs")
+        if counted and counts < counted[-1][1:]:  # it was started again, and counts from the beginning
+            counted.clear()
+        counted.append((now, *counts))
         while len(counted) > 2 and now - counted[1][0] >= _WINDOW:
             counted.popleft()
         (then, *before), (_, *after) = counted[0], counted[-1]
@@ -113,19 +116,23 @@ class _Lateness:
     def _catch_up(self) -> None:
         new = self._history[self._seen :]
         self._seen += len(new)
+        if skipped := bisect_left(new, self._history.now - _BEHIND, key=lambda event: event.time):
+            new = new[skipped:]
+            self._waiting.clear()  # they may have been delivered, or published again
         fresh = self._sample(new)
         times, wanted = dict.fromkeys(fresh, 0), fresh.keys() | self._waiting.keys()
         arrived: list[tuple[float, bytes]] = []
         for event, data in new.bursts():
             # Lines are found, and looked up, as fast as bytes can be read: no frame is decoded.
-            lines = wanted.intersection(data.split(b"\r\n")) if wanted else ()
+            lines = data.split(b"\r\n") if wanted else []
+            found = wanted.intersection(lines)
             if event.direction == "to_client" and event.fate not in _LOST:
-                arrived += [(event.time, line) for line in lines]
+                arrived += [(event.time, line) for line in found]
             elif event.direction == "to_server":
-                for line in lines:
+                for line in found:
                     self._waiting.pop(line, None)  # published again: which of them will be delivered?
                     if line in times:
-                        times[line] += data.count(line)
+                        times[line] += lines.count(line)
         self._waiting |= {line: when for line, when in fresh.items() if times[line] == 1}
         for when, line in arrived:
             if (published := self._waiting.pop(line, None)) is not None:
