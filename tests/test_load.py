@@ -130,6 +130,9 @@ async def test_a_run_that_cannot_be_is_refused(server: Server) -> None:
             await load.run(3)
         with pytest.raises(ValueError, match="told apart by their stamps"):
             await load.run(4, rate=10)
+    async with Load(server.url, client="bare", stamped=False) as load:
+        with pytest.raises(ValueError, match="knows no rate"):
+            await load.run(4, rate=10)
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -91,6 +91,7 @@ class Load:
             raise ValueError(f"{client!r} is no client of ours: it is one of {', '.join(CLIENTS)}.")
         if client == "bare" and stamped:
             raise ValueError("A bare client sends equal messages: say stamped=False.")
+        self._bare = client == "bare"
         self._unnumbered = not stamped and publishers > 1
         about = {"url": url, "subject": subject, "size": size, "stamped": stamped}
         crowd = min(processes, subscribers)
@@ -113,6 +114,8 @@ class Load:
         each, rest = divmod(messages, len(self._publishers))
         if rest or not each:
             raise ValueError(f"{messages} messages cannot be shared evenly among {len(self._publishers)} publishers.")
+        if rate and self._bare:
+            raise ValueError("A bare client knows no rate, it finds the ceiling: say client='raw'.")
         if rate and self._unnumbered:
             raise ValueError("At a rate, messages of several publishers are told apart by their stamps: stamped=True.")
         job = Job(len(self._publishers), self._next, each, rate)
