@@ -2,10 +2,15 @@
 
 import importlib
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from IPython.display import display
 
+from natsdemo.figures import PALETTE
+
+_HERE = Path(__file__).parent
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # Where the widget lives, its still is not needed. Where it does not live any more (the notebook was opened again, the
@@ -27,6 +32,27 @@ def widgets() -> Any:
         return importlib.import_module("ipywidgets")
     except ImportError:
         return None
+
+
+def front(name: str, hear: Callable[[Any, dict[str, Any], Any], None], **state: Any) -> Any:
+    """Make the widget whose browser side is `name`.js, beside this file, or None where nobody could look at it.
+
+    `hear(widget, message, buffers)` is called with what the browser says; `state` (dicts and bytes) and the palette are
+    what the browser knows from the beginning.
+    """
+    if widgets() is None:
+        return None
+    import anywidget  # here, since it takes a tenth of a second: only who looks pays for it
+    import traitlets
+
+    state["palette"] = {half: dict(roles) for half, roles in PALETTE.items()}
+    kinds = {key: traitlets.Bytes() if isinstance(value, bytes) else traitlets.Dict() for key, value in state.items()}
+    synced = {key: kind.tag(sync=True) for key, kind in kinds.items()}
+    files = {"_esm": _HERE / f"{name}.js", "_css": _HERE / f"{name}.css"}
+    widget = type(name.title(), (anywidget.AnyWidget,), files | synced)(**state)
+    widget.add_class("natsdemo-live")
+    widget.on_msg(hear)
+    return widget
 
 
 def show(still: dict[str, Any], metadata: dict[str, Any], widget: Any) -> None:

@@ -6,17 +6,14 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from natsdemo.figures import PALETTE, Picture, gauges
+from natsdemo.figures import Picture, gauges
 
-from .audience import show, widgets
+from .audience import front, show
 
 __all__ = ["Dashboard", "Reading", "dashboard"]
 
-_HERE = Path(__file__).parent
 _EVERY = 0.2  # seconds from one reading to the next
 _KEPT = 300  # readings: a minute of them
 _GAP = 2.0  # seconds without a reading, over which no line is drawn
@@ -83,11 +80,8 @@ class Dashboard:
 
     def widget(self) -> Any:
         """The widget, where there is somebody to look at it, else None."""
-        if self._widget is None and widgets():
-            palette = {half: dict(roles) for half, roles in PALETTE.items()}
-            self._widget = _view()(palette=palette, alerts=self.alerts)
-            self._widget.add_class("natsdemo-live")
-            self._widget.on_msg(self._asked)
+        if self._widget is None:
+            self._widget = front("dashboard", self._asked, alerts=dict(self.alerts))
         return self._widget
 
     async def until(self, condition: Callable[[Mapping[str, float]], object], deadline: float = 5.0) -> bool:
@@ -167,18 +161,3 @@ class Dashboard:
                 "closed": self._closed,
             }
         )
-
-
-@cache
-def _view() -> Any:
-    """The widget's class; making it takes a tenth of a second, so only who looks pays for it."""
-    import anywidget
-    import traitlets
-
-    class DashboardView(anywidget.AnyWidget):  # type: ignore[misc]
-        _esm = _HERE / "dashboard.js"
-        _css = _HERE / "dashboard.css"
-        palette = traitlets.Dict().tag(sync=True)
-        alerts = traitlets.Dict().tag(sync=True)
-
-    return DashboardView

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from natsdemo.figures import PALETTE, Picture
+from natsdemo.figures import Picture
 from natsdemo.figures.flow import SLOTS, picture, stage, tints
 from natsdemo.figures.scene import Scene
 from natsdemo.history import History
 
-from .audience import show, widgets
+from .audience import front, show
 
 __all__ = ["Flow", "flow"]
 
-_HERE = Path(__file__).parent
 _TICK = 1 / 30  # seconds from one look to the next; in between, the browser moves the dots by itself
 _DEAF = 600.0  # seconds without a word from any browser, after which nobody is told any more
 
@@ -64,15 +61,10 @@ class Flow:
 
     def widget(self) -> Any:
         """The widget, where there is somebody to look at it, else None."""
-        if self._widget is None and widgets():
-            self._widget = _view()(
-                palette={half: dict(roles) for half, roles in PALETTE.items()},
-                page=_page(self._scene),
-                streams=_streams(self._scene),
-                moves=self._scene.moves.tobytes(),
-            )
-            self._widget.add_class("natsdemo-live")
-            self._widget.on_msg(self._asked)
+        if self._widget is None:
+            page, streams = _page(self._scene), _streams(self._scene)
+            moves = self._scene.moves.tobytes()
+            self._widget = front("flow", self._asked, page=page, streams=streams, moves=moves)
         return self._widget
 
     def close(self) -> None:
@@ -178,20 +170,3 @@ def _streams(scene: Scene) -> dict[str, Any]:
         }
         for at, stored in scene.stored.items()
     }
-
-
-@cache
-def _view() -> Any:
-    """The widget's class; making it takes a tenth of a second, so only who looks pays for it."""
-    import anywidget
-    import traitlets
-
-    class FlowView(anywidget.AnyWidget):  # type: ignore[misc]
-        _esm = _HERE / "flow.js"
-        _css = _HERE / "flow.css"
-        palette = traitlets.Dict().tag(sync=True)
-        page = traitlets.Dict().tag(sync=True)
-        streams = traitlets.Dict().tag(sync=True)
-        moves = traitlets.Bytes().tag(sync=True)
-
-    return FlowView
