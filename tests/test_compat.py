@@ -40,6 +40,11 @@ def said(nb: Any) -> list[tuple[dict[str, Any], bool]]:
     return cells
 
 
+def bound(claim: dict[str, Any]) -> bool:
+    """Whether a claim is of some versions only."""
+    return bool(claim["since"] or claim["until"])
+
+
 @pytest.mark.compat
 @pytest.mark.parametrize("lesson", find_lessons([]), ids=lambda lesson: lesson.stem)
 def test_a_lesson_claims_the_same_on_every_server(lesson: Path, binary: Path, tmp_path: Path) -> None:
@@ -54,7 +59,8 @@ def test_a_lesson_claims_the_same_on_every_server(lesson: Path, binary: Path, tm
     committed, now = said(json.loads(lesson.read_text())), said(json.loads(copy.read_text()))
     for (wanted, _), (got, skipped) in zip(committed, now, strict=True):
         if not skipped:
-            assert list(got) == list(wanted)
+            assert [sentence for sentence in got if not bound(got[sentence])] == [
+                sentence for sentence in wanted if not bound(wanted[sentence])
+            ]
         for sentence, claim in got.items():
-            bound = claim["since"] or claim["until"]
-            assert claim["holds"] or (claim["holds"] is None and bound), sentence
+            assert claim["holds"] or (claim["holds"] is None and bound(claim)), sentence
