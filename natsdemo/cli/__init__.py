@@ -29,7 +29,7 @@ def _run(arguments: list[str]) -> int:
 
     import typer  # here, since the core of natsdemo does without it
 
-    from . import bench, claims, doctor, lab, run, serve, tap
+    from . import bench, claims, doctor, lab, run, serve, slides, tap
 
     app = typer.Typer(
         help="Messaging taught by experiment, on a real nats-server.",
@@ -46,6 +46,7 @@ def _run(arguments: list[str]) -> int:
     app.command("claims")(claims.claims)
     app.command("tap")(tap.tap)
     app.command("bench")(bench.bench)
+    app.add_typer(slides.app, name="slides")
     app.command("draw")(tap.draw)
     app.command("judge")(tap.judge)
 

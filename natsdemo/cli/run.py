@@ -156,8 +156,8 @@ def execute(lesson: Path, *, write: bool = False, sabotage: str | None = None) -
     start = time.monotonic()
     executed, error = None, None
     try:
-        executed = _execute(lesson, sabotage)
-        error = _first_error(executed)
+        executed = run_cells(lesson, sabotage)
+        error = first_error(executed)
     except Exception as stopped:  # a dead kernel, a time-out, a broken file: this lesson's failure, not the run's
         error = type(stopped).__name__, str(stopped)
     seconds = round(time.monotonic() - start, 2)
@@ -176,7 +176,7 @@ def execute(lesson: Path, *, write: bool = False, sabotage: str | None = None) -
     )
 
 
-def _execute(lesson: Path, sabotage: str | None) -> Any:
+def run_cells(lesson: Path, sabotage: str | None) -> Any:
     """Return the executed notebook, whether or not a cell raised."""
     nbformat, papermill = import_module("nbformat"), import_module("papermill")
     with tempfile.TemporaryDirectory(prefix="natsdemo-run-") as scratch:
@@ -215,7 +215,7 @@ def _outputs(nb: Any) -> list[tuple[Any, Any]]:
     return [(cell, output) for cell in nb.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
-def _first_error(nb: Any) -> tuple[str, str] | None:
+def first_error(nb: Any) -> tuple[str, str] | None:
     """Return name and text of the first exception that the lesson did not announce by the tag `raises-exception`."""
     for cell, output in _outputs(nb):
         if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
