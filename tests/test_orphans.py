@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import urllib.request
@@ -69,7 +70,10 @@ def _own_jupyter(nest: Nest, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def open_kernel(code: str) -> AsyncIterator[tuple[AsyncKernelManager, AsyncKernelClient]]:
     """A kernel that has run this cell."""
-    manager = AsyncKernelManager(transport="ipc")  # ports may be taken by the time they are used
+    file = (
+        Path(tempfile.mkdtemp()) / "kernel.json"
+    )  # sockets lie beside it: ports may be taken by the time they are used
+    manager = AsyncKernelManager(transport="ipc", connection_file=str(file), ip=str(file.with_suffix("")))
     await manager.start_kernel()
     client = manager.client()
     client.start_channels()
