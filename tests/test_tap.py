@@ -501,7 +501,7 @@ async def program(address: str, connect: Connect) -> list[object]:
     await stranger.close()
     seen.append(repr(refused.value))
     seen.append((a.is_connected, b.stats["reconnects"], a.stats["in_msgs"], a.stats["out_bytes"]))
-    return [*seen, *errors]
+    return [*seen, *(error for error in errors if "[Errno" not in error)]  # whether a reset is heard is up to TCP
 
 
 async def test_nats_py_sees_no_difference(connect: Connect) -> None:
