@@ -1,6 +1,7 @@
 """The flow view without a browser: what a scene counts, where it puts things, its still, and what a browser is told."""
 
 import json
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -150,6 +151,26 @@ def test_a_thousand_clients_share_the_last_place() -> None:
     assert scene.delivered == 1000
     plan = stage(scene)
     assert all(bottom <= plan.floor for _, _, _, bottom in plan.places)
+
+
+def test_who_changes_sides_leaves_room_for_who_comes_later() -> None:
+    crowd = " ".join(f"c{n}:sub?" for n in range(1, 8))  # seven on the right; an eighth comes from the left
+    scene = scene_of(story(f"{crowd} x:pub1 x:sub? d:sub? e:sub?"))
+    assert [place.side for place in scene.places] == ["right"] * 8
+    assert scene.names()[-1] == "3 more clients"
+
+
+async def test_a_browser_that_was_away_lacks_nothing_when_it_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("natsdemo.live.flow"), "_DEAF", 0.0)
+    history = story("a:pub1 b:got1")
+    view = live.flow(history)
+    front = Front(view)
+    view._asked(None, {"have": 0}, None)
+    assert await until(lambda: view._task is None)
+    history.feed(pack(2.0, encode(Frame("PUB", "orders", payload=b"late")), conn=1, direction=TO_SERVER))
+    view._asked(None, {"have": len(front.moves) // 12}, None)
+    assert front.published == 2
+    view.close()
 
 
 def test_its_still_is_a_picture_like_the_others() -> None:

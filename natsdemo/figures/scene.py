@@ -20,9 +20,9 @@ from natsdemo.protocol import TO_CLIENT, TO_SERVER, Frame, Scanner, decode
 from .reading import LOST, Roles, turn_of, without_hits
 from .text import clean
 
-__all__ = ["MOVING", "Lane", "Place", "Route", "Scene"]
+__all__ = ["Lane", "Place", "Route", "Scene"]
 
-MOVING = ("message", "request", "reply", "puback", "ack", "error")  # the roles that are seen to move
+_MOVING = frozenset(["message", "request", "reply", "puback", "ack", "error"])  # the roles that are seen to move
 _COUNTED = frozenset(["message", "request", "reply"])
 _FEW = 60  # frames at one look that are still told one by one
 _MOST_PLACES, _MOST_LANES, _MOST_STREAMS = 8, 6, 3  # on a side, and in the server; the rest shares one more
@@ -85,17 +85,14 @@ class Scene:
         self._scanners = {direction: Scanner(direction) for direction in (TO_SERVER, TO_CLIENT)}
         for scanner in self._scanners.values():
             scanner.max_line = scanner.max_payload = 1 << 32  # what passed has passed
-        self._scanners = {direction: Scanner(direction) for direction in (TO_SERVER, TO_CLIENT)}
-        for scanner in self._scanners.values():
-            scanner.max_line = scanner.max_payload = 1 << 32  # what passed has passed
         self._place_of: dict[str, int] = {}
+        self._sharing: Counter[int] = Counter()  # how many clients stand at a place
         self._lane_of: dict[Lane, int] = {}
         self._publishers: dict[str, set[int]] = defaultdict(set)  # by subject
         self._publisher_of: dict[Hashable, int] = {}
-        self._waiting: dict[tuple[int, str], set[int]] = defaultdict(set)  # by stream and consumer: not acked,
-        self._answered: dict[tuple[int, str], set[int]] = defaultdict(
-            set
-        )  # and acked before the delivery was looked at
+        # By stream and consumer: what was delivered and is not acked, and what was acked before we saw its delivery.
+        self._waiting: dict[tuple[int, str], set[int]] = defaultdict(set)
+        self._answered: dict[tuple[int, str], set[int]] = defaultdict(set)
         self._acking: set[tuple[int, str]] = set()
         self._receipts: set[str] = set()  # reply subjects of acks that ask for one
 
@@ -181,7 +178,7 @@ class Scene:
             role = "ack"
         elif role == "reply" and frame.status == 503:  # the server says that nobody listens
             role = "error"
-        if role not in MOVING:
+        if role not in _MOVING:
             return
         receives = not to_server and role in ("message", "request")
         place = self._place(event, "right" if receives else "left", unit if receives else "")
@@ -256,19 +253,20 @@ class Scene:
             self.nodes.setdefault(event.node or "nats-server", "")
         at = self._place_of.get(name)
         if at is None:
-            peers = [place for place in self.places if place.side == side]
-            if len(peers) >= _MOST_PLACES:
-                at = next(at for at, place in enumerate(self.places) if place.side == side and place.state == "more")
-            else:
+            peers = [at for at, place in enumerate(self.places) if place.side == side]
+            if len(peers) < _MOST_PLACES:
                 at = len(self.places)
-                self.places.append(
-                    Place(name, side, event.conn, group, "more" if len(peers) == _MOST_PLACES - 1 else "")
-                )
+                self.places.append(Place(name, side, event.conn, group))
+            else:  # one place of a side is for all that have none of their own
+                at = max(peers, key=lambda at: (self._sharing[at], at))
             self._place_of[name] = at
+            self._sharing[at] += 1
         place = self.places[at]
-        if (side == "right" and place.side == "left") or (group and not place.group):
-            crowded = place.side != side and sum(other.side == side for other in self.places) >= _MOST_PLACES
-            self.places[at] = place._replace(side=place.side if crowded else side, group=group or place.group)
+        moves = side == "right" and place.side == "left" and self._sharing[at] == 1
+        if moves and sum(other.side == side for other in self.places) < _MOST_PLACES:
+            self.places[at] = place = place._replace(side=side)
+        if group and not place.group:
+            self.places[at] = place._replace(group=group)
         return at
 
     def _lane(self, name: str, kind: str) -> int:
@@ -295,7 +293,7 @@ class Scene:
             self.nodes[event.node or "nats-server"] = turn
         elif event.kind == "client" and event.client in self._place_of and (turn := turn_of(event.text)):
             at = self._place_of[event.client]
-            if self.places[at].state != "more":
+            if self._sharing[at] == 1:
                 self.places[at] = self.places[at]._replace(state=turn if turn != "starts" else "")
 
     def node_names(self) -> list[str]:
@@ -305,9 +303,8 @@ class Scene:
 
     def names(self) -> list[str]:
         """Name the places; the last of many on one side stands for all who do not fit."""
-        sharing = Counter(self._place_of.values())
         return [
-            clean(place.name, 24) if sharing[at] < 2 else f"{sharing[at]:,} more clients"
+            clean(place.name, 24) if self._sharing[at] == 1 else f"{self._sharing[at]:,} more clients"
             for at, place in enumerate(self.places)
         ]
 

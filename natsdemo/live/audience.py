@@ -2,13 +2,14 @@
 
 import importlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from IPython.display import display
 
-from natsdemo.figures import PALETTE
+from natsdemo.figures import PALETTE, Picture
 
 _HERE = Path(__file__).parent
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -19,6 +20,25 @@ _RULES = """<style>
 .jp-OutputArea:has(.natsdemo-live) .natsdemo-still { display: none; }
 .jp-OutputArea:has(.natsdemo-still) .jp-OutputArea-output.jupyter-widgets:not(:has(*)) { display: none; }
 </style>"""
+
+
+class View(ABC):
+    """A picture that follows by itself, and has a still for where it cannot."""
+
+    @property
+    @abstractmethod
+    def still(self) -> Picture:
+        """What it shows now, as a picture."""
+
+    @abstractmethod
+    def widget(self) -> Any:
+        """The widget, where there is somebody to look at it, else None."""
+
+    def __repr__(self) -> str:
+        return self.still.alt
+
+    def _ipython_display_(self) -> None:
+        show(*self.still._repr_mimebundle_(), widget=self.widget())
 
 
 def widgets() -> Any:

@@ -15,10 +15,9 @@ from weakref import WeakKeyDictionary
 from IPython.core.formatters import DisplayFormatter
 
 from natsdemo.faults import Fault
-from natsdemo.figures import Picture
 from natsdemo.guarantees import HOLDS, UNKNOWN, VIOLATED, Outcome, Verdict
 
-from .audience import show, widgets
+from .audience import View, show, widgets
 
 _FORMATTER = DisplayFormatter()
 
@@ -46,17 +45,6 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """What it is called on the buttons."""
-
-
-class View(Protocol):
-    """A picture that follows by itself: a `flow`, a `dashboard`."""
-
-    @property
-    def still(self) -> Picture:
-        """What it shows now, for where it cannot live."""
-
-    def widget(self) -> Any:
-        """The widget, where there is somebody to look at it, else None."""
 
 
 Judge = Callable[[], Verdict | Awaitable[Verdict]]

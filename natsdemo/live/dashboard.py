@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from natsdemo.figures import Picture, gauges
 
-from .audience import front, show
+from .audience import View, front
 
 __all__ = ["Dashboard", "Reading", "dashboard"]
 
@@ -42,7 +42,7 @@ def dashboard(read: Read, *, alerts: Mapping[str, float] | None = None, title: s
     return Dashboard(read, alerts=alerts, title=title)
 
 
-class Dashboard:
+class Dashboard(View):
     """The numbers of the last minute (`readings`), the moments that were marked (`marks`), and the widget."""
 
     def __init__(self, read: Read, *, alerts: Mapping[str, float] | None = None, title: str = "") -> None:
@@ -71,12 +71,6 @@ class Dashboard:
     @property
     def _names(self) -> list[str]:
         return list(dict.fromkeys(name for reading in self.readings for name in reading.numbers))
-
-    def __repr__(self) -> str:
-        return self.still.alt
-
-    def _ipython_display_(self) -> None:
-        show(*self.still._repr_mimebundle_(), widget=self.widget())
 
     def widget(self) -> Any:
         """The widget, where there is somebody to look at it, else None."""

@@ -7,6 +7,7 @@ const HOPS = 10; // so long it waits at most, or three hops where much passes
 const FEW = 25; // moves a second on one route that are still seen one by one
 const LAG = 0.08; // the view is so much behind, so that what comes in batches moves evenly
 const FONT = '15px "DejaVu Sans", Verdana, sans-serif';
+const STILL_HERE = 60; // seconds between two words to the kernel that somebody still looks
 const TICK = 1e4; // moves count time in units of 0.1 ms
 
 const SHAPES = {
@@ -594,6 +595,7 @@ function render({ model, el }) {
     wake();
   });
   observer.observe(canvas);
+  const timer = setInterval(() => visible && !document.hidden && model.send({ have: record.size }), 1000 * STILL_HERE);
   const resized = new ResizeObserver(() => paint());
   resized.observe(root);
   take({ page: model.get("page"), streams: model.get("streams"), from: 0, time: 0 }, [model.get("moves")]);
@@ -602,6 +604,7 @@ function render({ model, el }) {
 
   return () => {
     gone = true;
+    clearInterval(timer);
     observer.disconnect();
     resized.disconnect();
     model.off("msg:custom", heard);

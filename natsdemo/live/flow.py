@@ -12,7 +12,7 @@ from natsdemo.figures.flow import SLOTS, picture, stage, tints
 from natsdemo.figures.scene import Scene
 from natsdemo.history import History
 
-from .audience import front, show
+from .audience import View, front
 
 __all__ = ["Flow", "flow"]
 
@@ -31,7 +31,7 @@ def flow(history: History, *, since: int = 0) -> Flow:
     return Flow(history, since)
 
 
-class Flow:
+class Flow(View):
     """A scene that follows a History, and the widgets that show it."""
 
     def __init__(self, history: History, since: int = 0) -> None:
@@ -52,12 +52,6 @@ class Flow:
         if self._stop is None:
             self._catch_up()
         return picture(self._scene)
-
-    def __repr__(self) -> str:
-        return self.still.alt
-
-    def _ipython_display_(self) -> None:
-        show(*self.still._repr_mimebundle_(), widget=self.widget())
 
     def widget(self) -> Any:
         """The widget, where there is somebody to look at it, else None."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from natsdemo.figures.reading import LOST
 from natsdemo.history import Event, History
 
 __all__ = ["Monitored", "vitals"]
@@ -20,7 +21,6 @@ _WAITING = 1_000  # sampled messages whose delivery is waited for
 _REMEMBERED = 20_000  # what was sampled, so that it is noticed if it is published again
 _WINDOW = 1.0  # seconds
 _BEHIND = 3.0  # seconds; what passed longer ago, while nobody read, is not looked at any more
-_LOST = ("dropped", "cut")
 
 
 class Monitored(Protocol):
@@ -126,7 +126,7 @@ class _Lateness:
             # Lines are found, and looked up, as fast as bytes can be read: no frame is decoded.
             lines = data.split(b"\r\n") if wanted else []
             found = wanted.intersection(lines)
-            if event.direction == "to_client" and event.fate not in _LOST:
+            if event.direction == "to_client" and event.fate not in LOST:
                 arrived += [(event.time, line) for line in found]
             elif event.direction == "to_server":
                 for line in found:
