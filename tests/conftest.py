@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -39,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # Whoever starts us in the background has us ignore Ctrl-C, and what we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         find_binary()
     except ServerError as error:

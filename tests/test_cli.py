@@ -271,9 +271,12 @@ def test_lessons_run_side_by_side_and_those_that_measure_alone(tmp_path: Path) -
     here = "import os, pathlib, time\nhere = pathlib.Path('here')\nhere.mkdir(exist_ok=True)\n"
     come = here + "(here / str(os.getpid())).touch()\nend = time.monotonic() + 30\n"
     meet = come + "while len(list(here.iterdir())) < 2:\n    assert time.monotonic() < end\n    time.sleep(0.02)"
-    write_lesson(tmp_path / "01-a.ipynb", meet, "(here / str(os.getpid())).rename(str(os.getpid()))")
-    write_lesson(tmp_path / "03-b.ipynb", meet, "(here / str(os.getpid())).rename(str(os.getpid()))")
-    write_lesson(tmp_path / "02-alone.ipynb", here + "assert not list(here.iterdir())")
+    leave = "pathlib.Path(f'left {os.getpid()}').touch()"
+    write_lesson(tmp_path / "01-a.ipynb", meet, leave)
+    write_lesson(tmp_path / "03-b.ipynb", meet, leave)
+    write_lesson(
+        tmp_path / "02-alone.ipynb", here + "assert len([*here.iterdir()]) == len([*here.parent.glob('left *')])"
+    )
     alone = json.loads((tmp_path / "02-alone.ipynb").read_text())
     alone["metadata"]["natsdemo"] = {"alone": True}
     (tmp_path / "02-alone.ipynb").write_text(json.dumps(alone))
