@@ -29,7 +29,7 @@ def _run(arguments: list[str]) -> int:
 
     import typer  # here, since the core of natsdemo does without it
 
-    from . import bench, claims, doctor, lab, run, serve, slides, tap
+    from . import bench, claims, doctor, lab, present, run, serve, slides, tap
 
     app = typer.Typer(
         help="Messaging taught by experiment, on a real nats-server.",
@@ -40,6 +40,7 @@ def _run(arguments: list[str]) -> int:
     )
     # To add a command, write its module and add a line here.
     app.command("lab")(lab.lab)
+    app.command("present")(present.present)
     app.command("doctor")(doctor.doctor)
     app.command("server")(serve.server)
     app.command("run")(run.run)

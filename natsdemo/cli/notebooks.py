@@ -122,7 +122,9 @@ def with_lessons(readme: str) -> str:
 
 if __name__ == "__main__":
     from .claims import claims_page
+    from .decks import write_decks
 
     page = notebooks_dir().parent / "README.md"
     page.write_text(with_lessons(page.read_text()))
     (notebooks_dir() / "claims.md").write_text(claims_page(), encoding="utf-8")
+    write_decks()

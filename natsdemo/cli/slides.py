@@ -13,7 +13,8 @@ import typer
 from natsdemo.slides import SlideError, find_chromium, page, print_pdf, slides_of
 
 from . import UserError
-from .notebooks import find_lessons, notebooks_dir, with_outputs
+from .decks import find_deck, find_decks, read_deck
+from .notebooks import notebooks_dir, with_outputs
 from .run import first_error, run_cells
 
 app = typer.Typer(help="Build decks: notebooks with slides in them, and lessons.")
@@ -52,10 +53,7 @@ def build(
 
 
 def _find(wanted: list[str]) -> list[Path]:
-    decks = {deck.stem: deck for deck in sorted((notebooks_dir().parent / "slides").glob("*.ipynb"))}
-    if not wanted and not decks:
-        raise UserError("There are no decks in slides/: name a lesson, as in `natsdemo slides build 05`.")
-    return [decks.get(name) or find_lessons([name])[0] for name in wanted or decks]
+    return [find_deck(name) for name in wanted] or find_decks()
 
 
 def _build(notebook: Path, folder: Path, pdf: bool, progress: str) -> bool:
@@ -78,8 +76,7 @@ def _built(notebook: Path, folder: Path, pdf: bool) -> str:
     executed = run_cells(notebook, None)
     if error := first_error(executed):
         raise SlideError(": ".join(error))
-    nbformat = import_module("nbformat")
-    nb = with_outputs(nbformat.read(notebook, nbformat.NO_CONVERT), executed, notebook.parent)
+    nb = with_outputs(read_deck(notebook), executed, notebook.parent)
     made = slides_of(nb, notebook.parent)
     about = nb["metadata"].get("natsdemo", {})
     file = folder / f"{notebook.stem}.html"

@@ -4,8 +4,9 @@ import html
 import math
 import mimetypes
 import re
+import struct
 import textwrap
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +28,10 @@ class SlideError(Exception):
 
 
 class Block(NamedTuple):
-    """A piece of a slide, as HTML. `lines` and `columns` are those of code; `size` is a picture's, in CSS pixels."""
+    """A piece of a slide, as HTML. `lines` and `columns` are those of code; `size` is a picture's, in CSS pixels.
+
+    `cell` names the live cell that it came from: on stage, what the cell puts out then takes its place.
+    """
 
     kind: Literal["prose", "code", "text", "rich", "claim", "picture"]
     html: str
@@ -35,6 +39,7 @@ class Block(NamedTuple):
     columns: int = 0
     size: tuple[int, int] = (0, 0)
     fragment: bool = False
+    cell: str = ""
 
     def height(self, size: int) -> float:
         """How tall it will be, about, where the slide's letters have this size; of a picture, the least."""
@@ -48,9 +53,23 @@ class Block(NamedTuple):
         return prose_height(self.html, size)
 
 
-def prose(markdown: str, folder: Path) -> list[Block]:
-    """Markdown as it is, with its pictures inside; each of them needs alternative text."""
-    return _parts(Block("prose", _with_pictures(rendered(markdown), folder)))
+def prose(markdown: str, folder: Path, attached: Mapping[str, Mapping[str, str]] | None = None) -> list[Block]:
+    """Markdown as it is, with its pictures inside; each of them needs alternative text.
+
+    `attached` are the cell's attachments, each by its kind, in base 64. One that is a paragraph by itself is a picture.
+    """
+    blocks: list[Block] = []
+    before, *others = re.split(r"^!\[([^]]*)\]\(attachment:([^)]+)\)\s*$", markdown, flags=re.M)
+    for alt, name, after in zip(*[iter(["", "", before, *others])] * 3, strict=True):
+        if name:
+            png = (attached or {}).get(name, {}).get("image/png", "")
+            if not png:
+                raise SlideError(f"There is no attachment {name}: `make notebooks` takes it from its lesson.")
+            width, height = struct.unpack(">II", b64decode(png[:48])[16:24])
+            blocks.append(_picture_of(png, alt, (width, height)))
+        if after.strip():
+            blocks += _parts(Block("prose", _with_pictures(rendered(after), folder)))
+    return blocks
 
 
 def _parts(block: Block) -> list[Block]:
@@ -185,10 +204,12 @@ def ledger(claims: list[Mapping[str, Any]]) -> list[Block]:
 
 
 def _picture(data: Mapping[str, Any], about: Mapping[str, Any]) -> Block:
-    png = "".join(data["image/png"].split())
-    alt = about.get("alt", "")
+    size = int(about.get("width", 16)), int(about.get("height", 9))
+    return _picture_of("".join(data["image/png"].split()), about.get("alt", ""), size)
+
+
+def _picture_of(png: str, alt: str, size: tuple[int, int]) -> Block:
     if not alt:
         raise SlideError("A picture that a cell drew has no alternative text: put it into the output's metadata.")
-    width, height = int(about.get("width", 16)), int(about.get("height", 9))
     image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
-    return Block("picture", f"<figure>{image}</figure>", size=(width, height))
+    return Block("picture", f"<figure>{image}</figure>", size=size)

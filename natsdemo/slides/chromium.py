@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .blocks import SlideError
@@ -15,7 +17,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 # The screens that a deck has to fit.
 SIZES = ((1280, 720), (1920, 1080))
 _DEADLINE = 180
-_MEASURE = Path(__file__).with_name("measure.js")
+_WALK = [Path(__file__).with_name(name) for name in ("measure.js", "walk.js")]
 
 
 def find_chromium() -> str:
@@ -37,7 +39,7 @@ def overflows(deck: Path, width: int, height: int) -> dict[str, int]:
     """Return, by slide (number and title), by how many pixels it overflows on a screen of this size; 0 if it fits."""
     with tempfile.TemporaryDirectory(prefix="natsdemo-slides-") as scratch:
         measured, frame = Path(scratch) / "deck.html", Path(scratch) / "frame.html"
-        script = f"<script>{_MEASURE.read_text(encoding='utf-8')}</script></body>"
+        script = f"<script>{''.join(file.read_text(encoding='utf-8') for file in _WALK)}</script></body>"
         last = deck.read_text(encoding="utf-8").rsplit("</body>", 1)  # others are inside of scripts
         measured.write_text(script.join(last), encoding="utf-8")
         frame.write_text(
@@ -52,14 +54,33 @@ def overflows(deck: Path, width: int, height: int) -> dict[str, int]:
     return dict(json.loads(html.unescape(found[1])))
 
 
+def visit(url: str, until: Callable[[], bool]) -> None:
+    """Keep a page open, without a window, until it has done what it is to do."""
+    with tempfile.TemporaryDirectory(prefix="natsdemo-chromium-", ignore_cleanup_errors=True) as profile:
+        command = [*_command(profile), "--window-size=1280,800", "--remote-debugging-port=0", url]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            while not until():
+                if process.poll() is not None:
+                    raise SlideError("Chromium ended by itself: open the deck with `natsdemo present`, and look.")
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _command(profile: str) -> list[str]:
+    return [
+        find_chromium(), "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ]  # fmt: skip
+
+
 def _chromium(*arguments: str) -> str:
     """Run it once, without a window, without the network and with a profile that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="natsdemo-chromium-", ignore_cleanup_errors=True) as profile:
-        command = [
-            find_chromium(), "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
-            "--virtual-time-budget=60000", *(["--no-sandbox"] if os.geteuid() == 0 else []), *arguments,
-        ]  # fmt: skip
+        command = [*_command(profile), "--virtual-time-budget=60000", *arguments]
         try:
             ran = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE, check=True)
         except subprocess.TimeoutExpired:

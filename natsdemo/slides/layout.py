@@ -10,7 +10,7 @@ from .blocks import CLAIM, CODE_LINES, Block, code, inline, ledger, outputs, pro
 from .heights import SIZES, TALL
 
 # Cells for the reader's hands: a room sees neither them nor what they put out.
-HIDDEN = {"setup", "skip", "exercise", "solution", "parameters", "appendix", "cleanup"}
+HIDDEN = {"setup", "skip", "exercise", "solution", "parameters", "appendix", "cleanup", "prepare"}
 # Cells whose code only asks or checks: the room sees what they say.
 PLUMBING = {"claim", "predict", "ledger"}
 
@@ -21,7 +21,8 @@ _TITLE, _AGAIN = (48, 46), (26, 80)  # height of a line, and how many letters it
 class Slide(NamedTuple):
     """One slide: `again` if its title stood on the slide before, `below` if it goes on with the same theme.
 
-    `notes` are the speaker's, as HTML, and `size` is the largest size of letters in which everything fits.
+    `notes` are the speaker's, as HTML, and `size` is the largest size of letters in which everything fits. `moment`
+    names what is to run here, where there is a kernel.
     """
 
     title: str
@@ -30,6 +31,13 @@ class Slide(NamedTuple):
     first: bool = False
     again: bool = False
     below: bool = False
+    moment: str = ""
+
+    @property
+    def at(self) -> int | None:
+        """When the talk should be here, in seconds: the time, as `12:30`, with which the notes begin."""
+        found = re.match(r"\s*(?:<[^>]*>)*(\d+):([0-5]\d)\b", "".join(self.notes))
+        return 60 * int(found[1]) + int(found[2]) if found else None
 
     @property
     def size(self) -> int:
@@ -57,6 +65,34 @@ class _Part(NamedTuple):
     title: str
     blocks: list[Block]
     notes: str = ""
+    moment: str = ""
+
+
+class Moment(NamedTuple):
+    """What happens live: cells that run ahead, where nobody looks, and those that run when the speaker says so.
+
+    Each is a pair: the cell's name, and its source.
+    """
+
+    name: str
+    prepare: list[tuple[str, str]]
+    live: list[tuple[str, str]]
+
+
+def moments_of(nb: Mapping[str, Any]) -> list[Moment]:
+    """Return the live moments of a deck: code cells with the same `natsdemo.moment`; `prepare` is the tag of some."""
+    moments: dict[str, Moment] = {}
+    for cell in nb["cells"]:
+        name = _moment(cell)
+        if name and cell["cell_type"] == "code":
+            moment = moments.setdefault(name, Moment(name, [], []))
+            ahead = "prepare" in cell["metadata"].get("tags", [])
+            (moment.prepare if ahead else moment.live).append((cell["id"], "".join(cell["source"])))
+    return list(moments.values())
+
+
+def _moment(cell: Mapping[str, Any]) -> str:
+    return str(cell["metadata"].get("natsdemo", {}).get("moment", ""))
 
 
 def slides_of(nb: Mapping[str, Any], folder: Path) -> list[Slide]:
@@ -82,6 +118,8 @@ def slides_of(nb: Mapping[str, Any], folder: Path) -> list[Slide]:
             if block:
                 fragment = part.kind == "fragment" and bool(slides[-1].blocks)
                 slides[-1].blocks.append(block._replace(fragment=fragment))
+                if part.moment:
+                    slides[-1] = slides[-1]._replace(moment=part.moment)
     return [slide for slide in slides if slide.blocks or not slide.again]
 
 
@@ -107,9 +145,9 @@ def _parts(nb: Mapping[str, Any], folder: Path) -> Iterator[_Part]:
             sections = _sections("".join(cell["source"]))
             if not kind and following and _hidden(following) and sections[-1][1].rstrip().endswith(":"):
                 sections.pop()  # it introduces what is not shown
-            yield from _prose(sections, kind, folder)
+            yield from _prose(sections, kind, folder, cell.get("attachments", {}))
         elif cell["cell_type"] == "code":
-            yield _Part(kind, "", _ran(cell, claims, folder))
+            yield _Part(kind, "", _ran(cell, claims, folder), moment=_moment(cell))
 
 
 def _hidden(cell: Mapping[str, Any]) -> bool:
@@ -121,10 +159,12 @@ def _headed(cell: Mapping[str, Any]) -> bool:
     return cell["cell_type"] == "markdown" and any(title for title, _ in _sections("".join(cell["source"])))
 
 
-def _prose(sections: list[tuple[str, str]], kind: str, folder: Path) -> Iterator[_Part]:
+def _prose(
+    sections: list[tuple[str, str]], kind: str, folder: Path, attached: Mapping[str, Mapping[str, str]]
+) -> Iterator[_Part]:
     """One part for each heading; one that has nothing below it is no slide, except where the author says so."""
     for title, text in sections:
-        blocks = prose(text, folder) if text.strip() else []
+        blocks = prose(text, folder, attached) if text.strip() else []
         if blocks or (title and kind):
             yield _Part(kind, inline(title), blocks)
             kind = ""
@@ -154,6 +194,8 @@ def _ran(cell: Mapping[str, Any], claims: list[Mapping[str, Any]], folder: Path)
     if any(block.kind == "picture" for block in came):
         source = _before_the_picture(source)
     asked = bool(PLUMBING & tags) or ".reveal(" in source
+    if _moment(cell):
+        came = [block._replace(cell=cell["id"]) for block in came]
     return came if asked or not source.strip() else [*code(source), *came]
 
 

@@ -1,0 +1,343 @@
+// Brings a deck to life. A live moment has a kernel of its own, where all that it needs has run before the speaker
+// comes to it, and an understudy that knows the same part: who fails, dies or is reset is replaced at once. What stands
+// on the slides was recorded; it is shown again when nobody is left to play.
+(() => {
+  const preview = parent !== window || new URLSearchParams(location.search).has("receiver");
+  if (preview) return; // in the window of the speaker's notes
+  const { moments, token, folder, files, version } = JSON.parse(document.getElementById("stage-moments").textContent);
+  const { api, module } = window.thebeCore;
+  const AT_MOST = 60_000; // a moment that takes longer has failed
+  const TRIES = 3;
+  const NAME = "on-stage";
+  const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const asked = { Authorization: `token ${token}` };
+
+  const server = api.makeServer(
+    api.makeConfiguration({ serverSettings: { baseUrl: location.origin, token, appendToken: true }, mathjaxUrl: "" }),
+  );
+  const connected = leaveNobody().then(() => server.connectToJupyterServer()).then(() => server.ready);
+
+  /** Kernels of this page before it was loaded again play no more. */
+  async function leaveNobody() {
+    const sessions = await (await fetch("/api/sessions", { headers: asked })).json();
+    const ours = sessions.filter(({ path }) => path.startsWith(`${folder}/${NAME}`));
+    await Promise.all(ours.map(({ id }) => fetch(`/api/sessions/${id}`, { method: "DELETE", headers: asked })));
+  }
+
+  /** One kernel that plays one moment, once. */
+  class Player {
+    constructor(moment) {
+      this.moment = moment;
+      this.failed = new Promise((_, fail) => (this.fail = fail));
+      this.failed.catch(() => {});
+      this.prepared = this.prepare();
+      this.ready = Promise.race([this.prepared, this.failed]);
+      this.ready.then(() => (this.isReady = true), () => {});
+    }
+
+    async prepare() {
+      await connected;
+      this.rendermime = api.makeRenderMimeRegistry({});
+      // Labels of widgets are given to it; without one they stay empty. There is no TeX on slides.
+      Object.defineProperty(this.rendermime, "latexTypesetter", { value: { typeset() {} } });
+      const path = `${folder}/${NAME}-${crypto.randomUUID()}.ipynb`;
+      this.session = await server.startNewSession(this.rendermime, { path, kernelName: "python3" });
+      if (this.gone) return;
+      this.session.kernel.statusChanged.connect((_, status) => {
+        if (["dead", "restarting", "autorestarting", "terminating"].includes(status)) this.die();
+      });
+      await knowWidgets(this.session.manager);
+      for (const [, source] of this.moment.prepare) if (!this.gone) await this.execute(source, () => {});
+    }
+
+    /** Run a cell. `hear` is called with each output; an exception in the kernel is one here. */
+    async execute(source, hear) {
+      const future = this.session.kernel.requestExecute({ code: source });
+      future.onIOPub = ({ header: { msg_type: type }, content }) => {
+        if (["stream", "display_data", "execute_result"].includes(type)) hear({ output_type: type, ...content });
+      };
+      const reply = await Promise.race([future.done, this.failed]);
+      if (reply.content.status !== "ok") throw new Error(`${reply.content.ename}: ${reply.content.evalue}`);
+    }
+
+    die() {
+      if (this.gone) return;
+      this.fail(new Error("the kernel died"));
+      this.leave();
+      casts.get(this.moment.name)?.lost(this);
+    }
+
+    /** Go home; a kernel that is still starting would not understand it yet. */
+    async leave() {
+      if (this.gone) return;
+      this.gone = true;
+      this.fail(new Error("replaced"));
+      await this.prepared.catch(() => {});
+      for (let tries = 0; this.session && tries < TRIES; tries++) {
+        try {
+          return await this.session.shutdown();
+        } catch {
+          await later(2000); // it was about to be started again
+        }
+      }
+    }
+  }
+
+  /** Widgets come from the files that the kernel's own packages have installed, not from a network. */
+  async function knowWidgets(manager) {
+    manager.loadClass = Object.getPrototypeOf(Object.getPrototypeOf(manager)).loadClass;
+    const base = {};
+    for (const name of ["DOMWidgetModel", "DOMWidgetView"]) {
+      base[name] = await manager.loadClass(name, "@jupyter-widgets/base", "2.0.0");
+    }
+    const source = await (await fetch(`${files}/anywidget.js`)).text();
+    new Function("define", source)((_, make) => {
+      manager.register({ name: "anywidget", version, exports: make(base) });
+    });
+  }
+
+  /** Who plays a moment, who stands by, and what has been shown of it. */
+  class Cast {
+    constructor(moment) {
+      this.moment = moment;
+      this.state = "waiting"; // running, done, saved (what was recorded is shown)
+      this.tries = 0;
+      this.seconds = 0;
+      this.problem = "";
+      this.player = new Player(moment);
+    }
+
+    standBy() {
+      this.understudy ??= new Player(this.moment);
+    }
+
+    replace() {
+      this.player.leave();
+      this.player = this.understudy ?? new Player(this.moment);
+      this.understudy = new Player(this.moment);
+    }
+
+    lost(player) {
+      if (player === this.understudy) this.understudy = new Player(this.moment);
+      else if (player === this.player && this.state !== "running") {
+        this.replace();
+        if (this.state === "done") this.problem = "the kernel died: L plays it again";
+      }
+      say();
+    }
+
+    /** Bring it back to its beginning. */
+    async reset() {
+      this.replace();
+      this.take("waiting");
+      await this.player.ready;
+      say();
+    }
+
+    async run() {
+      if (this.state === "running") return;
+      if (this.state !== "waiting") this.replace();
+      this.take("running");
+      const begun = performance.now();
+      for (this.tries = 1; this.tries <= TRIES; this.tries++) {
+        const { player } = this;
+        try {
+          await Promise.race([this.play(player), later(AT_MOST).then(() => Promise.reject(new Error("it took too long")))]);
+          this.seconds = (performance.now() - begun) / 1000;
+          return this.take("done");
+        } catch (problem) {
+          if (this.state !== "running") return; // reset, or the speaker has asked for what was recorded
+          this.problem = problem.message;
+          if (player === this.player) this.replace();
+        }
+      }
+      this.take("saved");
+    }
+
+    async play(player) {
+      await player.ready;
+      for (const [cell, source] of this.moment.live) {
+        const outputs = [];
+        let view = false;
+        await player.execute(source, (output) => {
+          outputs.push(output);
+          if ("application/vnd.jupyter.widget-view+json" in (output.data ?? {}) && this.state === "running") {
+            view = showWidget(cell, player.rendermime, output) || view;
+          }
+        });
+        if (this.state !== "running" || player !== this.player) return;
+        await showBlocks(cell, outputs, view);
+      }
+    }
+
+    take(state) {
+      this.state = state;
+      if (state === "running" || state === "waiting") this.problem = "";
+      for (const [cell] of this.moment.live) {
+        for (const place of placesOf(cell)) {
+          if (state === "waiting" || state === "running" || state === "saved") restore(place);
+          place.dataset.state = state === "done" ? place.dataset.state : state;
+        }
+      }
+      if (state === "done") for (const [cell] of this.moment.live) for (const place of placesOf(cell)) place.dataset.state = "done";
+      say();
+    }
+  }
+
+  // Where the outputs of a cell stand, and what was recorded there.
+  const recorded = new Map();
+  const placesOf = (cell) => [...document.querySelectorAll(`.slides [data-cell="${CSS.escape(cell)}"]`)];
+  for (const place of document.querySelectorAll(".slides [data-cell]")) {
+    place.classList.remove("fragment");
+    recorded.set(place, { kind: place.className, html: place.innerHTML });
+  }
+
+  function restore(place) {
+    const { kind, html } = recorded.get(place);
+    fill(place, kind, html);
+  }
+
+  function fill(place, kind, html) {
+    place.className = kind;
+    place.innerHTML = html;
+    place.style.removeProperty("max-width");
+  }
+
+  function showWidget(cell, rendermime, output) {
+    const [place] = placesOf(cell);
+    if (!place) return false;
+    fill(place, "picture live", "");
+    place.dataset.state = "done";
+    const area = new module.PassiveCellRenderer(cell, rendermime);
+    area.attachToDOM(place);
+    area.render([output]);
+    new ResizeObserver(() => fit(place)).observe(area.area.node);
+    return true;
+  }
+
+  /** A widget is as wide as its height allows. */
+  function fit(place) {
+    const area = place.querySelector(".jp-OutputArea");
+    const [tall, room] = [area?.offsetHeight ?? 0, place.clientHeight];
+    if (room && tall > room + 1) {
+      const now = parseFloat(area.style.width) || 100;
+      area.style.width = `${Math.max(30, (now * room) / tall - 0.5)}%`;
+    }
+  }
+
+  async function showBlocks(cell, outputs, view) {
+    const places = placesOf(cell);
+    if (!places.length) return;
+    const answer = await fetch(`${location.pathname}/blocks`, {
+      method: "POST", headers: asked, body: JSON.stringify(outputs),
+    });
+    if (!answer.ok) throw new Error(`what it put out cannot be shown: ${answer.status}`);
+    const blocks = (await answer.json()).filter(({ kind }) => !(view && kind === "picture"));
+    const free = view ? places.slice(1) : places;
+    free.forEach((place, at) => {
+      const shown = at === free.length - 1 ? blocks.slice(at) : blocks.slice(at, at + 1);
+      fill(place, shown[0]?.kind ?? "", shown.map(({ html }) => html).join(""));
+      place.dataset.state = "done";
+    });
+  }
+
+  // The company: who is needed now, and next.
+  const casts = new Map();
+  const named = new Map(moments.map((moment) => [moment.name, moment]));
+  const order = moments.map(({ name }) => name);
+  const momentOf = (slide) => slide?.dataset.moment;
+  const here = () => casts.get(momentOf(Reveal.getCurrentSlide()));
+
+  function castOf(name) {
+    if (!casts.has(name)) casts.set(name, new Cast(named.get(name)));
+    return casts.get(name);
+  }
+
+  /** Whoever plays now has an understudy; the next one warms up; the last one stays, for questions; others go home. */
+  function gather() {
+    const slides = Reveal.getSlides();
+    const at = slides.indexOf(Reveal.getCurrentSlide());
+    const now = momentOf(slides[at]);
+    const next = slides.slice(at + 1).map(momentOf).find((name) => name && name !== now);
+    const last = slides.slice(0, at).map(momentOf).findLast((name) => name && name !== now);
+    for (const [name, cast] of casts) {
+      if (name !== now && cast.understudy) {
+        cast.understudy.leave();
+        cast.understudy = undefined;
+      }
+      if (![now, next, last].includes(name) && cast.state !== "running") {
+        cast.player.leave();
+        casts.delete(name);
+      }
+    }
+    for (const name of [now, next].filter(Boolean)) castOf(name);
+    const playing = here();
+    if (playing) playing.player.ready.then(() => here() === playing && playing.standBy(), () => {});
+    say();
+  }
+
+  // What the speaker sees and touches.
+  const bar = document.createElement("div");
+  bar.id = "stage";
+  bar.innerHTML =
+    '<span class="dot"></span><button data-key="L">run <kbd>L</kbd></button>' +
+    '<button data-key="R">reset <kbd>R</kbd></button><span class="said" role="status"></span>';
+  document.body.append(bar);
+  const said = bar.querySelector(".said");
+  const unplugged = (problem) => {
+    document.body.classList.remove("on-stage");
+    bar.dataset.state = "saved";
+    said.textContent = `no kernel (${problem.message}): what was recorded is shown`;
+  };
+
+  function say() {
+    const cast = here();
+    bar.hidden = !cast;
+    if (!cast) return;
+    const ready = cast.player.isReady;
+    bar.dataset.state = cast.state === "waiting" && !ready ? "warming" : cast.state;
+    const words = { waiting: ready ? "ready" : "warming up", running: "running", done: "", saved: "recorded earlier" };
+    said.textContent = [words[cast.state], cast.problem].filter(Boolean).join(": ");
+    if (!ready) cast.player.ready.then(say, () => {});
+  }
+
+  /** Run this slide's moment, and go to where its first output stands, if that is further on. */
+  function run() {
+    const cast = here();
+    if (!cast || cast.state === "running") return;
+    const slide = Reveal.getCurrentSlide();
+    const shows = (each) => momentOf(each) === cast.moment.name && each.querySelector("[data-cell]");
+    if (!shows(slide)) {
+      const slides = Reveal.getSlides();
+      const target = slides.slice(slides.indexOf(slide)).find(shows);
+      if (target) {
+        const { h, v } = Reveal.getIndices(target);
+        Reveal.slide(h, v);
+      }
+    }
+    return cast.run();
+  }
+
+  const reset = () => here()?.reset();
+  const picture = () => here()?.take("saved");
+  bar.addEventListener("click", ({ target }) => {
+    const button = target.closest("button");
+    if (!button) return;
+    ({ L: run, R: reset })[button.dataset.key]();
+    button.blur(); // or the space bar would press it again instead of going on
+  });
+  // A slider keeps its arrow keys; a button that was clicked does not keep the speaker's.
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest?.("[role=slider]") && event.key.startsWith("Arrow")) event.stopPropagation();
+  }, true);
+  document.addEventListener("click", ({ target }) => target.closest?.(".live button")?.blur());
+
+  document.body.classList.add("on-stage");
+  document.body.dataset.jpThemeLight = "true";
+  for (const place of recorded.keys()) place.dataset.state = "waiting";
+  Reveal.configure({ keyboard: { 76: run, 82: reset, 80: picture } });
+  Reveal.on("slidechanged", gather);
+  const gathered = connected.then(() => (Reveal.isReady() || new Promise((ready) => Reveal.on("ready", ready)))).then(gather);
+  gathered.catch(unplugged);
+  window.stage = { connected: gathered, here, order, run, reset };
+})();

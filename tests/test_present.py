@@ -1,0 +1,352 @@
+"""A deck on stage, in a real browser: the speaker's keys, what a moment shows, and all that may go wrong."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from browsers import CHROMIUM, QUIET, in_a_browser
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from natsdemo.cli import decks, rehearsal
+from natsdemo.server.loopback import free_port
+from natsdemo.slides import Slide, moments_of, slides_of
+
+NATSDEMO = str(Path(sys.executable).with_name("natsdemo"))
+DECKS = decks.find_decks()
+
+
+def deck(*cells: dict[str, Any]) -> dict[str, Any]:
+    return {"cells": [{"metadata": {}, "outputs": [], "execution_count": None, **cell} for cell in cells]}
+
+
+def taken(name: str, **metadata: Any) -> dict[str, Any]:
+    about = {"from": name, **metadata.pop("natsdemo", {})}
+    return {"cell_type": "code", "id": "x", "source": "", "metadata": {"natsdemo": about, **metadata}}
+
+
+class TestOneSource:
+    @pytest.mark.parametrize("path", DECKS, ids=lambda path: path.stem)
+    def test_what_a_deck_takes_from_a_lesson_is_what_the_lesson_has(self, path: Path) -> None:
+        nb = json.loads(path.read_text(encoding="utf-8"))
+        assert nb == decks.with_lesson_cells(nb), "run `make notebooks`"
+
+    @pytest.mark.parametrize("path", DECKS, ids=lambda path: path.stem)
+    def test_all_code_of_a_deck_is_a_lesson_s(self, path: Path) -> None:
+        nb = json.loads(path.read_text(encoding="utf-8"))
+        assert all("from" in cell["metadata"]["natsdemo"] for cell in nb["cells"] if cell["cell_type"] == "code")
+
+    def test_a_lesson_that_changes_changes_the_deck(self) -> None:
+        made = decks.with_lesson_cells(deck(taken("01-43", tags=["prepare"])))
+        (cell,) = made["cells"]
+        assert "faults.drop" in "".join(cell["source"])
+        assert cell["metadata"]["tags"] == ["prepare", "break-it"]
+        cell["source"] = ["something = else"]
+        assert decks.with_lesson_cells(made) != made
+
+    def test_a_picture_comes_with_its_words(self) -> None:
+        prose = {"cell_type": "markdown", "id": "p", "source": "## Five\n\n![](attachment:01-44.png)"}
+        made = decks.with_lesson_cells(deck(prose))
+        assert re.search(r"!\[.{30,}\]\(attachment:01-44\.png\)", "".join(made["cells"][0]["source"]))
+        (slide,) = slides_of({"cells": [{**made["cells"][0], "source": "".join(made["cells"][0]["source"])}]}, Path())
+        assert [block.kind for block in slide.blocks] == ["picture"]
+        assert decks.with_lesson_cells(made) == made
+
+    @pytest.mark.parametrize("name", ["01-99", "01-03", "77-01"])
+    def test_what_is_not_there_is_said(self, name: str) -> None:
+        picture = {"cell_type": "markdown", "id": "p", "source": f"![](attachment:{name}.png)"}
+        with pytest.raises(Exception, match=r"There is no|has drawn nothing"):
+            decks.with_lesson_cells(deck(picture))
+
+
+def slide(title: str = "One", at: str = "", moment: str = "", again: bool = False) -> Slide:
+    return Slide(title, [], [f"<p><strong>{at}</strong> say it</p>"] if at else [], again=again, moment=moment)
+
+
+def played(**changed: Any) -> rehearsal.Played:
+    usual = {"name": "m", "slide": 2, "state": "done", "waited": 0.1, "seconds": 3.0, "tries": 1, "problem": ""}
+    return {**usual, **changed}  # type: ignore[typeddict-item]
+
+
+class TestTroubles:
+    SLIDES = (
+        slide("Title", "0:00"),
+        slide("Live", "1:00", "m"),
+        slide("Live", "", "m", again=True),
+        slide("End", "2:00"),
+    )
+
+    def troubles(
+        self, *moments: rehearsal.Played, slides: Any = SLIDES, minutes: float = 5, **report: Any
+    ) -> list[str]:
+        told: Any = {"slides": [], "moments": list(moments), "problem": "", **report}
+        return rehearsal.troubles(told, slides, minutes)
+
+    def test_all_is_well(self) -> None:
+        assert self.troubles(played()) == []
+
+    @pytest.mark.parametrize(
+        ("moment", "said"),
+        [
+            (played(state="saved", problem="Boom: it broke"), "did not play, Boom: it broke"),
+            (played(tries=2, problem="the kernel died"), "needed 2 players"),
+            (played(seconds=61.0), "a room waits 60"),
+        ],
+    )
+    def test_a_moment_that_goes_wrong(self, moment: rehearsal.Played, said: str) -> None:
+        assert said in " ".join(self.troubles(moment))
+
+    def test_a_moment_that_the_notes_give_too_little(self) -> None:
+        slides = [slide("Title", "0:00"), slide("Live", "1:00", "m"), slide("End", "1:02")]
+        assert "took 3 s, and the notes give it 2" in self.troubles(played(), slides=slides)[0]
+
+    def test_slides(self) -> None:
+        report: Any = {"slides": [{"title": "Wide", "overflow": 12}], "moments": [], "problem": "it is closed"}
+        assert rehearsal.troubles(report, self.SLIDES, 5) == [
+            "The page stopped: it is closed.", "Slide 1, Wide: something sticks out by 12 pixels.",
+        ]  # fmt: skip
+
+    def test_times(self) -> None:
+        slides = [slide("A", "1:00"), slide("B", "0:30"), slide("C"), slide("D", "", again=True), slide("E", "9:00")]
+        assert self.troubles(slides=slides) == [
+            "Slide 2, B: its notes begin with a time that is over by then.",
+            "Slide 3, C: its notes do not say when you should be there, as in `12:30`.",
+            "The last slide is due when the 5 minutes are over.",
+        ]
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Where the lightning talk is on stage."""
+    command = [NATSDEMO, "present", "lightning", "--no-browser", "--port", str(free_port())]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        found = re.search(r"http\S+", process.stdout.readline())
+        assert found
+        yield found[0]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture
+def screen(address: str) -> Iterator[Page]:
+    """A deck of which all is loaded, at 1280 x 720; what it asks for outside of this machine fails the test."""
+    with sync_playwright() as playwright:
+        browser: Browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        outside: list[str] = []
+        errors: list[str] = []
+        inside = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:", "about:")
+        page.context.on(
+            "request", lambda asked: outside.append(asked.url) if not asked.url.startswith(inside) else None
+        )
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.wait_for_function("window.stage")
+        page.evaluate("stage.connected")
+        yield page
+        browser.close()
+        assert outside == []
+        assert errors == []
+
+
+def go_to(page: Page, number: int) -> None:
+    page.evaluate(
+        "n => { const { h, v } = Reveal.getIndices(Reveal.getSlides()[n - 1]); Reveal.slide(h, v, 99); }", number
+    )
+
+
+def number(page: Page) -> int:
+    return int(page.evaluate("Reveal.getSlides().indexOf(Reveal.getCurrentSlide()) + 1"))
+
+
+def wait_for(page: Page, state: str) -> None:
+    page.wait_for_function("state => stage.here().state === state", arg=state, timeout=60_000)
+
+
+def ready(page: Page) -> float:
+    """Wait until the moment of this slide may run; return how long that took."""
+    begun = time.monotonic()
+    page.wait_for_function("stage.here().state === 'waiting' && stage.here().player.isReady", timeout=60_000)
+    return time.monotonic() - begun
+
+
+def first(page: Page, moment: str) -> int:
+    return int(page.evaluate("m => Reveal.getSlides().findIndex((slide) => slide.dataset.moment === m) + 1", moment))
+
+
+def kill_the_kernel(page: Page) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    page.evaluate("code => { stage.here().player.session.kernel.requestExecute({ code }); }", code)
+
+
+def servers() -> list[psutil.Process]:
+    """Every nats-server below this process: those of the stage."""
+    below = psutil.Process().children(recursive=True)
+    return [each for each in below if each.name() == "nats-server"]
+
+
+@pytest.mark.browser
+class TestOnStage:
+    pytestmark = in_a_browser
+
+    def test_what_was_recorded_is_hidden_until_it_runs(self, screen: Page) -> None:
+        go_to(screen, first(screen, "stolen") + 1)
+        assert not screen.locator(".slides section.present:not(.stack) [data-cell] img").is_visible()
+        ready(screen)
+        screen.keyboard.press("l")
+        wait_for(screen, "done")
+        image = screen.locator(".slides section.present:not(.stack) [data-cell] img")
+        assert image.is_visible()
+        assert "dropped" in (image.get_attribute("alt") or "")
+
+    def test_a_key_runs_it_and_goes_to_where_it_is_seen(self, screen: Page) -> None:
+        at = first(screen, "stolen")
+        go_to(screen, at)
+        recorded = screen.evaluate("n => Reveal.getSlides()[n].querySelector('[data-cell] img').src", at)
+        ready(screen)
+        screen.keyboard.press("l")
+        wait_for(screen, "done")
+        assert number(screen) == at + 1
+        shown = screen.locator(".slides section.present:not(.stack) [data-cell] img").get_attribute("src")
+        assert shown != recorded, "this is what was recorded"
+        screen.keyboard.press("ArrowRight")
+        assert "A message was lost." in screen.locator(".slides section.present:not(.stack) .claim").inner_text()
+
+    def test_a_click_does_the_same(self, screen: Page) -> None:
+        go_to(screen, first(screen, "cakes"))
+        ready(screen)
+        screen.get_by_role("button", name="run L").click()
+        wait_for(screen, "done")
+        assert "Observed: more than 8" in screen.locator(".slides section.present:not(.stack)").inner_text()
+
+    def test_widgets_answer_on_a_slide(self, screen: Page) -> None:
+        go_to(screen, first(screen, "seats"))
+        ready(screen)
+        screen.keyboard.press("l")
+        wait_for(screen, "done")
+        counts = screen.locator(".natsdemo-flow .counts")
+        counts.get_by_text("1 published, 7 delivered, 0 lost").wait_for()
+        slider = screen.get_by_role("slider").first
+        slider.focus()
+        screen.keyboard.press("ArrowRight")
+        assert number(screen) == first(screen, "seats"), "a slider keeps its arrow keys"
+        screen.keyboard.press("End")
+        screen.get_by_text("1000", exact=True).wait_for()
+        screen.get_by_role("button", name="publish once").click()
+        counts.get_by_text(re.compile(r"2 published, 100[0-9] delivered, 0 lost")).wait_for()
+        before = number(screen)
+        screen.keyboard.press("ArrowRight")
+        assert number(screen) == before + 1, "a button keeps the speaker's keys"
+        assert screen.evaluate("stickingOut(Reveal.getSlides()[2])") == 0
+
+    def test_reset_takes_less_than_two_seconds(self, screen: Page) -> None:
+        """Whatever state it was left in: here, one that hangs, and one that is over."""
+        go_to(screen, first(screen, "cakes"))
+        ready(screen)
+        screen.wait_for_function("stage.here().understudy?.isReady", timeout=60_000)
+        screen.keyboard.press("l")
+        wait_for(screen, "running")
+        screen.keyboard.press("r")
+        assert ready(screen) < 2
+        screen.keyboard.press("l")
+        wait_for(screen, "done")
+        screen.wait_for_function("stage.here().understudy?.isReady", timeout=60_000)
+        screen.keyboard.press("r")
+        assert ready(screen) < 2
+        assert not screen.locator(".slides section.present:not(.stack) [data-cell] img").is_visible()
+
+    def test_a_kernel_that_dies_is_replaced_on_the_same_slide(self, screen: Page) -> None:
+        go_to(screen, first(screen, "seats"))
+        ready(screen)
+        screen.keyboard.press("l")
+        wait_for(screen, "done")
+        screen.wait_for_function("stage.here().understudy?.isReady", timeout=60_000)
+        before = number(screen)
+        screen.evaluate("window.died = stage.here().player")
+        begun = time.monotonic()
+        kill_the_kernel(screen)
+        screen.wait_for_function("stage.here().player !== died && stage.here().player.isReady", timeout=60_000)
+        assert time.monotonic() - begun < 5
+        assert number(screen) == before
+        screen.get_by_text("the kernel died: L plays it again").wait_for()
+        screen.keyboard.press("l")
+        wait_for(screen, "done")
+        screen.locator(".natsdemo-flow .counts").get_by_text("1 published, 7 delivered, 0 lost").wait_for()
+
+    def test_a_kernel_that_dies_while_it_plays_is_replaced_too(self, screen: Page) -> None:
+        go_to(screen, first(screen, "cakes"))
+        ready(screen)
+        screen.wait_for_function("stage.here().understudy?.isReady", timeout=60_000)
+        screen.keyboard.press("l")
+        wait_for(screen, "running")
+        os.kill(_kernel_pid(screen), signal.SIGKILL)
+        wait_for(screen, "done")
+        assert screen.evaluate("stage.here().tries") == 2
+
+    def test_with_a_core_busy_and_the_servers_killed_the_talk_goes_through(self, screen: Page) -> None:
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            for moment in ("seats", "stolen", "cakes"):
+                go_to(screen, first(screen, moment))
+                ready(screen)
+                for server in servers():
+                    server.kill()
+                screen.keyboard.press("l")
+                wait_for(screen, "done")
+        finally:
+            busy.kill()
+            busy.wait()
+
+    def test_what_was_recorded_is_one_key_away(self, screen: Page) -> None:
+        go_to(screen, first(screen, "stolen") + 1)
+        screen.keyboard.press("p")
+        assert screen.locator(".slides section.present:not(.stack) [data-cell] img").is_visible()
+        assert screen.evaluate("stage.here().state") == "saved"
+
+    def test_notes_open_with_a_timer_and_start_no_kernels(self, screen: Page) -> None:
+        go_to(screen, 2)
+        with screen.expect_popup() as popup:
+            screen.keyboard.press("s")
+        notes = popup.value.locator(".speaker-controls-notes .value")
+        notes.get_by_text("Alice is on the left.").wait_for()
+        popup.value.locator(".pacing").wait_for()
+        frames = [frame for frame in popup.value.frames if "receiver" in frame.url]
+        assert len(frames) == 2
+        assert all(frame.evaluate("window.stage === undefined") for frame in frames)
+
+
+def _kernel_pid(page: Page) -> int:
+    """The process of the kernel that plays here: the one that its session's connection file names."""
+    kernel = page.evaluate("stage.here().player.session.kernel.id")
+    return next(
+        each.pid for each in psutil.Process().children(recursive=True) if any(kernel in word for word in each.cmdline())
+    )
+
+
+@pytest.mark.parametrize("path", DECKS, ids=lambda path: path.stem)
+@pytest.mark.browser
+def test_rehearsal(path: Path) -> None:
+    command = [NATSDEMO, "present", path.stem, "--rehearse", "--port", str(free_port())]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    live = len(moments_of(json.loads(path.read_text(encoding="utf-8"))))
+    assert len(re.findall(r"^done ", ran.stdout, re.M)) == live
+    assert live >= {"fast-messaging": 8, "lightning": 3}[path.stem]
+
+
+def test_an_unknown_deck_is_one_sentence() -> None:
+    ran = subprocess.run([NATSDEMO, "present", "nothing"], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert re.fullmatch(r"natsdemo: There is no deck and no lesson nothing: .*lightning.*\n", ran.stderr)
