@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: lab test bench soak compat notebooks lock venv clean
+.PHONY: lab test slides bench soak compat notebooks lock venv clean
 
 lab: $(READY)
 	@$(BIN)/natsdemo lab
@@ -14,6 +14,9 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not compat"
 	$(BIN)/pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=60 --nbval-sanitize-with tests/sanitize.cfg notebooks
+
+slides: $(READY)
+	$(BIN)/natsdemo slides build --pdf
 
 bench: $(READY)
 	$(BIN)/pytest --benchmark-only tests/benchmarks

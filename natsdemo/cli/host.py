@@ -1,5 +1,7 @@
 """JupyterLab in this very process, so that nothing can outlive it; for `lab` and `present`."""
 
+import asyncio
+import contextlib
 import http.client
 import os
 import secrets
@@ -77,7 +79,13 @@ class Host:
 
     def stop(self) -> None:
         """End it and all its kernels."""
-        self._jupyter.stop(from_signal=True)
+        self._jupyter.io_loop.add_callback(self._stop)
+
+    async def _stop(self) -> None:
+        self._jupyter.http_server.stop()
+        with contextlib.suppress(TimeoutError):  # or a page would replace the kernels that we end
+            await asyncio.wait_for(self._jupyter.http_server.close_all_connections(), 1)
+        self._jupyter.stop()
 
     def _say(self) -> None:
         print(f"natsdemo: {self.url}", flush=True)

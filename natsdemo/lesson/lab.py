@@ -235,6 +235,15 @@ async def open_lab(*, config: str = "", cluster: int = 0, own: bool = False) -> 
     return lab
 
 
+async def check() -> None:
+    """Raise `ServerError` if a server of the lab that is open does not answer; `natsdemo present` asks first."""
+    if _open:
+        servers = _open.server.values() if isinstance(_open.server, Cluster) else [_open.server]
+        for server in servers:
+            with contextlib.suppress(NotHere):
+                await server.monitor("varz")
+
+
 def _say(sentence: str, more: dict[str, Any] | None = None) -> None:
     show(sentence, f"<small>{html.escape(sentence)}</small>", more)
 

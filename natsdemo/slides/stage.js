@@ -7,15 +7,21 @@
   const { moments, token, folder, files, version } = JSON.parse(document.getElementById("stage-moments").textContent);
   const { api, module } = window.thebeCore;
   const AT_MOST = 60_000; // a moment that takes longer has failed
+  const WARM = 20_000; // and so has who is not ready by then
   const TRIES = 3;
+  const WELL = "from natsdemo.lesson.lab import check; await check()"; // else it would wait for who does not come
   const NAME = "on-stage";
   const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const within = (ms, work, problem) =>
+    Promise.race([work, later(ms).then(() => Promise.reject(new Error(problem)))]);
   const asked = { Authorization: `token ${token}` };
 
   const server = api.makeServer(
     api.makeConfiguration({ serverSettings: { baseUrl: location.origin, token, appendToken: true }, mathjaxUrl: "" }),
   );
   const connected = leaveNobody().then(() => server.connectToJupyterServer()).then(() => server.ready);
+
+  const somebodyIsThere = () => fetch("/api/status", { headers: asked }).then(({ ok }) => ok, () => false);
 
   /** Kernels of this page before it was loaded again play no more. */
   async function leaveNobody() {
@@ -31,7 +37,7 @@
       this.failed = new Promise((_, fail) => (this.fail = fail));
       this.failed.catch(() => {});
       this.prepared = this.prepare();
-      this.ready = Promise.race([this.prepared, this.failed]);
+      this.ready = within(WARM, Promise.race([this.prepared, this.failed]), "it did not warm up");
       this.ready.then(() => (this.isReady = true), () => {});
     }
 
@@ -63,8 +69,7 @@
     die() {
       if (this.gone) return;
       this.fail(new Error("the kernel died"));
-      this.leave();
-      casts.get(this.moment.name)?.lost(this);
+      if (this.isReady) casts.get(this.moment.name)?.lost(this, "the kernel died");
     }
 
     /** Go home; a kernel that is still starting would not understand it yet. */
@@ -104,24 +109,35 @@
       this.tries = 0;
       this.seconds = 0;
       this.problem = "";
-      this.player = new Player(moment);
+      this.losses = 0; // in a row: what always fails is not tried for ever
+      this.player = this.hire();
+    }
+
+    hire() {
+      const player = new Player(this.moment);
+      player.ready.catch(({ message }) => player.gone || this.lost(player, message));
+      return player;
     }
 
     standBy() {
-      this.understudy ??= new Player(this.moment);
+      this.understudy ??= this.hire();
     }
 
     replace() {
       this.player.leave();
-      this.player = this.understudy ?? new Player(this.moment);
-      this.understudy = new Player(this.moment);
+      this.player = this.understudy ?? this.hire();
+      this.understudy = this.hire();
     }
 
-    lost(player) {
-      if (player === this.understudy) this.understudy = new Player(this.moment);
-      else if (player === this.player && this.state !== "running") {
+    lost(player, problem) {
+      player.leave();
+      if (++this.losses > TRIES) {
+        this.problem = problem;
+      } else if (player === this.understudy) {
+        this.understudy = this.hire();
+      } else if (player === this.player && this.state !== "running") {
         this.replace();
-        if (this.state === "done") this.problem = "the kernel died: L plays it again";
+        if (this.state === "done") this.problem = `${problem}: L plays it again`;
       }
       say();
     }
@@ -138,12 +154,17 @@
       if (this.state === "running") return;
       if (this.state !== "waiting") this.replace();
       this.take("running");
+      if (!(await somebodyIsThere())) {
+        this.problem = "no kernel can be had";
+        return this.take("saved");
+      }
       const begun = performance.now();
       for (this.tries = 1; this.tries <= TRIES; this.tries++) {
         const { player } = this;
         try {
-          await Promise.race([this.play(player), later(AT_MOST).then(() => Promise.reject(new Error("it took too long")))]);
+          await within(AT_MOST, this.play(player), "it took too long");
           this.seconds = (performance.now() - begun) / 1000;
+          this.losses = 0;
           return this.take("done");
         } catch (problem) {
           if (this.state !== "running") return; // reset, or the speaker has asked for what was recorded
@@ -156,6 +177,7 @@
 
     async play(player) {
       await player.ready;
+      await within(3000, player.execute(WELL, () => {}), "its server does not answer");
       for (const [cell, source] of this.moment.live) {
         const outputs = [];
         let view = false;
@@ -326,11 +348,13 @@
     ({ L: run, R: reset })[button.dataset.key]();
     button.blur(); // or the space bar would press it again instead of going on
   });
-  // A slider keeps its arrow keys; a button that was clicked does not keep the speaker's.
-  document.addEventListener("keydown", (event) => {
-    if (event.target.closest?.("[role=slider]") && event.key.startsWith("Arrow")) event.stopPropagation();
-  }, true);
-  document.addEventListener("click", ({ target }) => target.closest?.(".live button")?.blur());
+  // A slider that was reached by keys has those that move it. What was touched gives the keys back to the speaker.
+  const sliding = ({ key }) => key.startsWith("Arrow") || key === "Home" || key === "End";
+  const onSlider = ({ target }) => target.closest?.(".live [role=slider]");
+  document.querySelector(".slides").addEventListener("keydown", (event) => {
+    if (onSlider(event) && sliding(event)) event.stopPropagation();
+  });
+  document.addEventListener("pointerup", ({ target }) => setTimeout(() => target.closest?.(".live") && document.activeElement.blur()));
 
   document.body.classList.add("on-stage");
   document.body.dataset.jpThemeLight = "true";
