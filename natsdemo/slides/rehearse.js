@@ -23,7 +23,9 @@
       }
       await drawn();
       const title = slides[at].querySelector("h1")?.textContent ?? "";
-      report.slides.push({ title, overflow: Math.round(stickingOut(slides[at]) / Reveal.getScale()) });
+      const sizes = [...slides[at].querySelectorAll(".code code")].map((code) => parseFloat(getComputedStyle(code).fontSize));
+      const overflow = Math.round(stickingOut(slides[at]) / Reveal.getScale());
+      report.slides.push({ title, overflow, code: Math.min(...sizes, 99) });
     }
   } catch (problem) {
     report.problem = `${problem.message ?? problem}`;

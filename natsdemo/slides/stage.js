@@ -77,7 +77,7 @@
       if (this.gone) return;
       this.gone = true;
       this.fail(new Error("replaced"));
-      await this.prepared.catch(() => {});
+      await within(WARM, this.prepared, "").catch(() => {});
       for (let tries = 0; this.session && tries < TRIES; tries++) {
         try {
           return await this.session.shutdown();
@@ -225,8 +225,11 @@
     place.style.removeProperty("max-width");
   }
 
+  /** A view stands where its still was recorded. */
+  const placeOfView = (cell) => placesOf(cell).find((place) => recorded.get(place).kind.includes("picture")) ?? placesOf(cell)[0];
+
   function showWidget(cell, rendermime, output) {
-    const [place] = placesOf(cell);
+    const place = placeOfView(cell);
     if (!place) return false;
     fill(place, "picture live", "");
     place.dataset.state = "done";
@@ -255,7 +258,7 @@
     });
     if (!answer.ok) throw new Error(`what it put out cannot be shown: ${answer.status}`);
     const blocks = (await answer.json()).filter(({ kind }) => !(view && kind === "picture"));
-    const free = view ? places.slice(1) : places;
+    const free = view ? places.filter((place) => place !== placeOfView(cell)) : places;
     free.forEach((place, at) => {
       const shown = at === free.length - 1 ? blocks.slice(at) : blocks.slice(at, at + 1);
       fill(place, shown[0]?.kind ?? "", shown.map(({ html }) => html).join(""));
