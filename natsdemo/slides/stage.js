@@ -7,13 +7,13 @@
   const { moments, token, folder, files, version } = JSON.parse(document.getElementById("stage-moments").textContent);
   const { api, module } = window.thebeCore;
   const AT_MOST = 60_000; // a moment that takes longer has failed
-  const WARM = 20_000; // and so has who is not ready by then
+  const WARM = 45_000; // and so has who is not ready by then
   const TRIES = 3;
   const WELL = "from natsdemo.lesson.lab import check; await check()"; // else it would wait for who does not come
+  const WIDGET = "application/vnd.jupyter.widget-view+json";
   const NAME = "on-stage";
   const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const within = (ms, work, problem) =>
-    Promise.race([work, later(ms).then(() => Promise.reject(new Error(problem)))]);
+  const within = (ms, work, problem) => Promise.race([work, later(ms).then(() => Promise.reject(new Error(problem)))]);
   const asked = { Authorization: `token ${token}` };
 
   const server = api.makeServer(
@@ -108,7 +108,9 @@
       this.state = "waiting"; // running, done, saved (what was recorded is shown)
       this.tries = 0;
       this.seconds = 0;
-      this.problem = "";
+      this.hint = ""; // what the speaker reads at the foot
+      this.problem = ""; // why somebody had to be replaced
+      this.turn = 0; // who was reset, or is not to be seen, has lost it
       this.losses = 0; // in a row: what always fails is not tried for ever
       this.player = this.hire();
     }
@@ -132,50 +134,54 @@
     lost(player, problem) {
       player.leave();
       if (++this.losses > TRIES) {
-        this.problem = problem;
+        this.hint = problem;
       } else if (player === this.understudy) {
         this.understudy = this.hire();
       } else if (player === this.player && this.state !== "running") {
         this.replace();
-        if (this.state === "done") this.problem = `${problem}: L plays it again`;
+        if (this.state === "done") this.hint = `${problem}: L plays it again`;
       }
       say();
     }
 
     /** Bring it back to its beginning. */
-    async reset() {
+    reset() {
+      this.turn++;
       this.replace();
-      this.take("waiting");
-      await this.player.ready;
-      say();
+      this.show("waiting");
+    }
+
+    /** Show what was recorded. */
+    fallBack() {
+      this.turn++;
+      this.show("saved");
     }
 
     async run() {
       if (this.state === "running") return;
       if (this.state !== "waiting") this.replace();
-      this.take("running");
-      if (!(await somebodyIsThere())) {
-        this.problem = "no kernel can be had";
-        return this.take("saved");
-      }
+      const turn = ++this.turn;
+      this.problem = "";
+      this.show("running");
       const begun = performance.now();
-      for (this.tries = 1; this.tries <= TRIES; this.tries++) {
+      for (this.tries = 1; this.tries <= TRIES && (await somebodyIsThere()); this.tries++) {
         const { player } = this;
         try {
-          await within(AT_MOST, this.play(player), "it took too long");
+          await within(AT_MOST, this.play(player, turn), "it took too long");
+          if (turn !== this.turn) return;
           this.seconds = (performance.now() - begun) / 1000;
           this.losses = 0;
-          return this.take("done");
+          return this.show("done");
         } catch (problem) {
-          if (this.state !== "running") return; // reset, or the speaker has asked for what was recorded
+          if (turn !== this.turn) return;
           this.problem = problem.message;
           if (player === this.player) this.replace();
         }
       }
-      this.take("saved");
+      this.fallBack();
     }
 
-    async play(player) {
+    async play(player, turn) {
       await player.ready;
       await within(3000, player.execute(WELL, () => {}), "its server does not answer");
       for (const [cell, source] of this.moment.live) {
@@ -183,25 +189,23 @@
         let view = false;
         await player.execute(source, (output) => {
           outputs.push(output);
-          if ("application/vnd.jupyter.widget-view+json" in (output.data ?? {}) && this.state === "running") {
+          if (WIDGET in (output.data ?? {}) && turn === this.turn) {
             view = showWidget(cell, player.rendermime, output) || view;
           }
         });
-        if (this.state !== "running" || player !== this.player) return;
-        await showBlocks(cell, outputs, view);
+        const blocks = await blocksOf(outputs);
+        if (turn !== this.turn) return;
+        showBlocks(cell, blocks, view);
       }
     }
 
-    take(state) {
+    show(state) {
       this.state = state;
-      if (state === "running" || state === "waiting") this.problem = "";
-      for (const [cell] of this.moment.live) {
-        for (const place of placesOf(cell)) {
-          if (state === "waiting" || state === "running" || state === "saved") restore(place);
-          place.dataset.state = state === "done" ? place.dataset.state : state;
-        }
+      this.hint = { waiting: "", running: "", done: "", saved: "recorded earlier" }[state];
+      for (const place of this.moment.live.flatMap(([cell]) => placesOf(cell))) {
+        if (state !== "done") fill(place, recorded.get(place));
+        place.dataset.state = state;
       }
-      if (state === "done") for (const [cell] of this.moment.live) for (const place of placesOf(cell)) place.dataset.state = "done";
       say();
     }
   }
@@ -214,24 +218,21 @@
     recorded.set(place, { kind: place.className, html: place.innerHTML });
   }
 
-  function restore(place) {
-    const { kind, html } = recorded.get(place);
-    fill(place, kind, html);
-  }
-
-  function fill(place, kind, html) {
+  function fill(place, { kind, html }) {
     place.className = kind;
     place.innerHTML = html;
-    place.style.removeProperty("max-width");
   }
 
   /** A view stands where its still was recorded. */
-  const placeOfView = (cell) => placesOf(cell).find((place) => recorded.get(place).kind.includes("picture")) ?? placesOf(cell)[0];
+  function placeOfView(cell) {
+    const places = placesOf(cell);
+    return places.find((place) => recorded.get(place).kind.includes("picture")) ?? places[0];
+  }
 
   function showWidget(cell, rendermime, output) {
     const place = placeOfView(cell);
     if (!place) return false;
-    fill(place, "picture live", "");
+    fill(place, { kind: "picture live", html: "" });
     place.dataset.state = "done";
     const area = new module.PassiveCellRenderer(cell, rendermime);
     area.attachToDOM(place);
@@ -250,26 +251,28 @@
     }
   }
 
-  async function showBlocks(cell, outputs, view) {
-    const places = placesOf(cell);
-    if (!places.length) return;
-    const answer = await fetch(`${location.pathname}/blocks`, {
-      method: "POST", headers: asked, body: JSON.stringify(outputs),
-    });
+  /** What outputs look like on a slide: our own Python knows. */
+  async function blocksOf(outputs) {
+    const body = JSON.stringify(outputs);
+    const answer = await fetch(`${location.pathname}/blocks`, { method: "POST", headers: asked, body });
     if (!answer.ok) throw new Error(`what it put out cannot be shown: ${answer.status}`);
-    const blocks = (await answer.json()).filter(({ kind }) => !(view && kind === "picture"));
-    const free = view ? places.filter((place) => place !== placeOfView(cell)) : places;
-    free.forEach((place, at) => {
-      const shown = at === free.length - 1 ? blocks.slice(at) : blocks.slice(at, at + 1);
-      fill(place, shown[0]?.kind ?? "", shown.map(({ html }) => html).join(""));
+    return answer.json();
+  }
+
+  /** One block in each place, and in the last one all that are left; a view has its own place, and needs no still. */
+  function showBlocks(cell, blocks, view) {
+    const left = blocks.filter(({ kind }) => !(view && kind === "picture"));
+    const places = placesOf(cell).filter((place) => !(view && place === placeOfView(cell)));
+    for (const place of places) {
+      const these = left.splice(0, place === places.at(-1) ? left.length : 1);
+      fill(place, { kind: these[0]?.kind ?? "", html: these.map(({ html }) => html).join("") });
       place.dataset.state = "done";
-    });
+    }
   }
 
   // The company: who is needed now, and next.
   const casts = new Map();
   const named = new Map(moments.map((moment) => [moment.name, moment]));
-  const order = moments.map(({ name }) => name);
   const momentOf = (slide) => slide?.dataset.moment;
   const here = () => casts.get(momentOf(Reveal.getCurrentSlide()));
 
@@ -321,8 +324,8 @@
     if (!cast) return;
     const ready = cast.player.isReady;
     bar.dataset.state = cast.state === "waiting" && !ready ? "warming" : cast.state;
-    const words = { waiting: ready ? "ready" : "warming up", running: "running", done: "", saved: "recorded earlier" };
-    said.textContent = [words[cast.state], cast.problem].filter(Boolean).join(": ");
+    const words = { waiting: ready ? "ready" : "warming up", running: "running" };
+    said.textContent = cast.hint || (words[cast.state] ?? "");
     if (!ready) cast.player.ready.then(say, () => {});
   }
 
@@ -344,7 +347,7 @@
   }
 
   const reset = () => here()?.reset();
-  const picture = () => here()?.take("saved");
+  const fallBack = () => here()?.fallBack();
   bar.addEventListener("click", ({ target }) => {
     const button = target.closest("button");
     if (!button) return;
@@ -357,14 +360,17 @@
   document.querySelector(".slides").addEventListener("keydown", (event) => {
     if (onSlider(event) && sliding(event)) event.stopPropagation();
   });
-  document.addEventListener("pointerup", ({ target }) => setTimeout(() => target.closest?.(".live") && document.activeElement.blur()));
+  document.addEventListener("pointerup", ({ target }) => {
+    if (target.closest?.(".live")) setTimeout(() => document.activeElement.blur());
+  });
 
   document.body.classList.add("on-stage");
   document.body.dataset.jpThemeLight = "true";
   for (const place of recorded.keys()) place.dataset.state = "waiting";
-  Reveal.configure({ keyboard: { 76: run, 82: reset, 80: picture } });
+  Reveal.configure({ keyboard: { 76: run, 82: reset, 80: fallBack } });
   Reveal.on("slidechanged", gather);
-  const gathered = connected.then(() => (Reveal.isReady() || new Promise((ready) => Reveal.on("ready", ready)))).then(gather);
+  const shown = Reveal.isReady() || new Promise((ready) => Reveal.on("ready", ready));
+  const gathered = Promise.all([connected, shown]).then(gather);
   gathered.catch(unplugged);
-  window.stage = { connected: gathered, here, order, run, reset };
+  window.stage = { connected: gathered, here };
 })();
