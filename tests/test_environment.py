@@ -145,11 +145,11 @@ class Reader:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Nothing of ours but where packages come from; a package that wants a compiler is refused."""
+        """Nothing of ours but where packages come from; whoever wants a compiler gets one that fails."""
         found = {name: value for name, value in os.environ.items() if re.search("^PIP_|_proxy$|CERT|CA_", name, re.I)}
         path = os.pathsep.join([f"{self.home}/env/bin", "/usr/bin", "/bin"])
         tidy = {"HOME": str(self.home), "TMPDIR": str(self.home / "tmp"), "PATH": path, "LANG": "C.UTF-8"}
-        return found | tidy | {"PIP_ONLY_BINARY": ":all:"}
+        return found | tidy | {"CC": "false", "CXX": "false"}
 
     def start(self, *command: str | Path) -> subprocess.Popen[str]:
         def confine() -> None:

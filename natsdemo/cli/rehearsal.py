@@ -75,6 +75,8 @@ def _given(slides: Sequence[Slide], at: int) -> int | None:
 
 
 def _timed(slides: Sequence[Slide], minutes: float | None) -> Iterator[str]:
+    if all(slide.at is None for slide in slides):
+        return  # a lesson
     before = -1
     for number, slide in enumerate(slides, 1):
         if slide.at is not None and slide.at <= before:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..guarantees import Outcome, Verdict
 from .look import BAD, CLAIM_MIME, GOOD, NEEDS_MIME, NOTE, QUIET, prose, show
+from .progress import report
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -88,6 +89,8 @@ def claim(
         + "</div>",
         {CLAIM_MIME: made._asdict() | {"on": dict(versions)}},
     )
+    if made.holds is not None:
+        report("claim", sentence, "held" if made.holds else "failed")
     if made.holds is False:
         for speak in last_words:
             speak()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from ..history import History
 from .look import EXERCISE_MIME, GOOD, NOTE, WARN, prose, show
+from .progress import report
 
 NOT_ATTEMPTED, NOT_YET, RIGHT = "not attempted", "not yet", "right"
 
@@ -29,21 +30,21 @@ async def answer(solve: Solve, check: Check, settle: Callable[[], Awaitable[Hist
     `check` gets the History of this run alone and returns why it is not right yet, or None.
     """
     if not attempted(solve):
-        return _say(NOT_ATTEMPTED, "replace the `...` and run the cell again.", NOTE)
+        return _say(solve, NOT_ATTEMPTED, "replace the `...` and run the cell again.", NOTE)
     before = len(await settle())
     try:
         async with asyncio.timeout(deadline) as limit:
             await solve()
     except Exception as error:
         if limit.expired():
-            return _say(NOT_YET, f"it did not end within {deadline:g} seconds.", WARN)
-        return _say(NOT_YET, f"it raised {type(error).__name__}: {error}", WARN)
+            return _say(solve, NOT_YET, f"it did not end within {deadline:g} seconds.", WARN)
+        return _say(solve, NOT_YET, f"it raised {type(error).__name__}: {error}", WARN)
     if reason := check((await settle())[before:]):
-        return _say(NOT_YET, reason, WARN)
-    return _say(RIGHT, "the wire agrees.", GOOD)
+        return _say(solve, NOT_YET, reason, WARN)
+    return _say(solve, RIGHT, "the wire agrees.", GOOD)
 
 
-def _say(said: str, why: str, colour: str) -> str:
+def _say(solve: Solve, said: str, why: str, colour: str) -> str:
     mark = {NOT_ATTEMPTED: "○", NOT_YET: "…", RIGHT: "✓"}[said]
     joint = ", because " if said == NOT_YET else ": "
     show(
@@ -51,4 +52,5 @@ def _say(said: str, why: str, colour: str) -> str:
         f'<div style="border-left:4px solid {colour};padding:2px 10px"><b>{mark} {said}</b>{joint}{prose(why)}</div>',
         {EXERCISE_MIME: {"answer": said, "why": why}},
     )
+    report("exercise", solve.__name__, said)
     return said
