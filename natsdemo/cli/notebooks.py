@@ -123,8 +123,11 @@ def with_lessons(readme: str) -> str:
 if __name__ == "__main__":
     from .claims import claims_page
     from .decks import write_decks
+    from .teaching import glossary, guide
 
     page = notebooks_dir().parent / "README.md"
     page.write_text(with_lessons(page.read_text()))
     (notebooks_dir() / "claims.md").write_text(claims_page(), encoding="utf-8")
+    (notebooks_dir() / "teaching.md").write_text(guide(), encoding="utf-8")
+    (notebooks_dir() / "glossary.md").write_text(glossary(), encoding="utf-8")
     write_decks()
