@@ -14,7 +14,7 @@ PACKAGE = Path(natsdemo.__file__).parent
 
 WORLD = {"protocol", "messages", "history", "faults", "server", "tap", "load"}
 READING = {"guarantees", "figures", "live"}
-EVERYTHING = {*WORLD, *READING, "lesson", "slides", "cli", "testing"}
+EVERYTHING = {*WORLD, *READING, "lesson", "slides", "workshop", "cli", "testing"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "protocol": set(),
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": {"history", "guarantees", "faults", "figures"},
     "lesson": WORLD | READING,
     "slides": set(),
+    "workshop": {"server"},
     "cli": EVERYTHING,
     "testing": EVERYTHING,
 }

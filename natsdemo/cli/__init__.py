@@ -29,7 +29,7 @@ def _run(arguments: list[str]) -> int:
 
     import typer  # here, since the core of natsdemo does without it
 
-    from . import bench, claims, doctor, lab, present, run, serve, slides, tap
+    from . import bench, binder, claims, doctor, join, lab, present, run, serve, slides, tap, workshop
 
     app = typer.Typer(
         help="Messaging taught by experiment, on a real nats-server.",
@@ -47,6 +47,9 @@ def _run(arguments: list[str]) -> int:
     app.command("claims")(claims.claims)
     app.command("tap")(tap.tap)
     app.command("bench")(bench.bench)
+    app.command("binder-link")(binder.binder_link)
+    app.command("workshop")(workshop.workshop)
+    app.command("join")(join.join)
     app.add_typer(slides.app, name="slides")
     app.command("draw")(tap.draw)
     app.command("judge")(tap.judge)
