@@ -138,7 +138,7 @@ def nest(
     nest = Nest(Path(tempfile.mkdtemp(prefix="t-", dir=tmp_path_factory.getbasetemp())))
     monkeypatch.setattr(tempfile, "tempdir", str(nest.path))
     monkeypatch.setenv("TMPDIR", str(nest.path))
-    for name in ("NATS_URL", "NATS_CREDS", "NATSDEMO_SERVER"):
+    for name in ("NATS_URL", "NATS_CREDS", "NATSDEMO_SERVER", "NATSDEMO_PROGRESS"):
         monkeypatch.delenv(name, raising=False)
     threads, sockets = set(threading.enumerate()), _sockets()
 

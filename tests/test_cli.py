@@ -26,7 +26,7 @@ from natsdemo.server import Composed, Server
 from natsdemo.server.loopback import free_port
 
 NATSDEMO = str(Path(sys.executable).parent / "natsdemo")
-COMMANDS = ["lab", "doctor", "server", "run", "bench", "claims"]
+COMMANDS = ["lab", "doctor", "server", "run", "bench", "claims", "workshop", "join"]
 
 CLAIM = """\
 from IPython.display import display

@@ -15,7 +15,7 @@ PRIVATE = (".internal", ".lan", ".local", ".localhost")
 
 
 def binder_link() -> None:
-    """Print the address that runs the lessons in Binder, and a badge for a README.
+    """Print the address of the lessons in Binder, and a badge.
 
     Both are made for the git remote `origin`, which must be public, since Binder fetches it from there.
     """

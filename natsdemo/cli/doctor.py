@@ -47,7 +47,7 @@ class ToDoError(Exception):
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects instead of lines.")] = False,
 ) -> int:
-    """Check this machine, and say what to do where something is missing.
+    """Check this machine, and say what to do about what is missing.
 
     The exit code is 0 if everything that the lessons need is there.
     """

@@ -30,11 +30,11 @@ def present(
         bool, typer.Option("--rehearse", help="Go through the deck without anybody looking; needs Chromium.")
     ] = False,
 ) -> int:
-    """Present a deck: slides in the browser, with live moments on real servers.
+    """Present a deck: slides in the browser, with live moments.
 
-    L runs a moment, R brings it back to its beginning, P shows what was recorded; S opens the notes with their timer, F
-    fills the screen. Each moment has a kernel that is warm before you come to it, and an understudy. Nothing asks the
-    network for anything. JupyterLab is at the same address, under /lab. Ctrl-C ends all.
+    L runs a moment, on real servers; R brings it back to its beginning, P shows what was recorded. S opens the notes
+    with their timer, F fills the screen. Each moment has a kernel that is warm before you come to it, and an
+    understudy. Nothing asks the network for anything. JupyterLab is at the same address, under /lab. Ctrl-C ends all.
 
     With --rehearse, the deck is gone through by itself: every moment runs, each slide is measured, the times are
     compared with those in the notes; what would go wrong is printed, and the exit code is 1 if there is anything.

@@ -182,7 +182,7 @@ def run_cells(lesson: Path, sabotage: str | None) -> Any:
     with tempfile.TemporaryDirectory(prefix="natsdemo-run-") as scratch:
         output = Path(scratch) / "executed.ipynb"
         # It raises even for a cell that is tagged to raise, so we look at the errors ourselves.
-        with contextlib.suppress(papermill.PapermillExecutionError), _environment(sabotage):
+        with contextlib.suppress(papermill.PapermillExecutionError), _environment(lesson, sabotage):
             papermill.execute_notebook(
                 str(lesson),
                 str(output),
@@ -196,9 +196,13 @@ def run_cells(lesson: Path, sabotage: str | None) -> Any:
 
 
 @contextlib.contextmanager
-def _environment(sabotage: str | None) -> Iterator[None]:
+def _environment(lesson: Path, sabotage: str | None) -> Iterator[None]:
     """Tell the lesson, which runs in a kernel of its own, that nobody is there to click, and what is to go wrong."""
-    told = {"NATSDEMO_HEADLESS": "1", **({"NATSDEMO_SABOTAGE": sabotage} if sabotage else {})}
+    told = {
+        "NATSDEMO_HEADLESS": "1",
+        "JPY_SESSION_NAME": str(lesson),  # as in JupyterLab
+        **({"NATSDEMO_SABOTAGE": sabotage} if sabotage else {}),
+    }
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     try:

@@ -68,7 +68,7 @@ def draw(
     picture: Annotated[str, typer.Option(help=f"Which one: {', '.join(PICTURES)}.")] = "lamport",
     out: Annotated[Path | None, typer.Option("-o", metavar="PNG", help="By default beside FILE.")] = None,
 ) -> int:
-    """Draw a picture of a saved History, and say in words what is on it."""
+    """Draw a picture of a saved History, and say what is on it."""
     if picture not in PICTURES:
         raise UserError(f"There is no picture {picture}: choose from {', '.join(PICTURES)}.")
     drawn = getattr(import_module("natsdemo.figures"), picture)(_load(file))
@@ -81,7 +81,7 @@ def draw(
 def judge(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A History that `natsdemo tap --save` has kept.")],
 ) -> int:
-    """Say of a saved History what was lost, duplicated or reordered.
+    """Say what a saved History lost, duplicated or reordered.
 
     The exit code is 0 if every guarantee holds, 1 if one is violated, 2 if it cannot be known.
     """

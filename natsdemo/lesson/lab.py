@@ -8,6 +8,7 @@ import gc
 import html
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +24,7 @@ from ..tap import Tap
 from . import client, exercise
 from .claims import last_words, ledger, versions
 from .look import SABOTAGE_MIME, show
+from .progress import report
 
 # Messages in and out, by the server's name and its number for the connection.
 Counts = dict[tuple[str, int], tuple[int, int]]
@@ -194,7 +196,8 @@ class Lab:
         _say(f"sabotage: {hits} hits", {SABOTAGE_MIME: {"hits": hits}})
 
     def __repr__(self) -> str:
-        return f"<Lab at {self.url}, {self.server!r}>"
+        where = re.sub(r"//[^/,]*@", "//", self.url)  # without user and password, since a notebook is shown around
+        return f"<Lab at {where}, {self.server!r}>"
 
     def _repr_html_(self) -> str:
         return f"<code>{html.escape(repr(self))}</code>"
@@ -232,6 +235,7 @@ async def open_lab(*, config: str = "", cluster: int = 0, own: bool = False) -> 
     if sabotage:
         lab.arm_sabotage(sabotage)
     client.register(lab)
+    report("lesson", "", "opened")
     return lab
 
 

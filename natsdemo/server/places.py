@@ -19,7 +19,7 @@ from nats.errors import Error, NoServersError
 
 from .binary import ServerError
 from .loopback import fetch
-from .process import Server
+from .process import Server, State
 
 COMPOSE_URL = "nats://127.0.0.1:4222"
 COMPOSE_MONITOR_URL = "http://127.0.0.1:8222"
@@ -36,6 +36,7 @@ class External:
     """
 
     name = "nats"
+    state: State = "running"  # what we have made of it
     _remedy = "start one there, correct NATS_URL, or unset it to have one started for you"
 
     def __init__(self, url: str, credentials: str | Path | None = None) -> None:
@@ -133,16 +134,60 @@ class External:
 class Composed(External):
     """The `nats` service of our `docker-compose.yml`; its verbs are `docker compose kill` and its like.
 
+    A lesson finds it empty and has it to itself (`take`), as a fresh server would be, and leaves it running (`close`).
     Parameters: `url` and `monitor_url`, where the service is published; `service`, its name in the file.
     """
 
-    _remedy = "run `docker compose up -d`, or leave `--server compose` out to have one started for you"
+    _remedy = "run `docker compose up -d --wait nats`, or leave `--server compose` out to have one started for you"
 
     def __init__(self, url: str = COMPOSE_URL, monitor_url: str = COMPOSE_MONITOR_URL, service: str = "nats") -> None:
         super().__init__(url)
         self.name = service
         self.monitor_url = monitor_url
+        self.state = "running"
         self._observers: list[Callable[[str, str], None]] = []
+
+    async def take(self) -> bool:
+        """Have the server running and empty, as a fresh one is: every stream on it is deleted, whoever made it.
+
+        Return False, and delete nothing, if somebody else is connected to it. Raises `ServerError` if what answers
+        there is not our service: then it is nothing of ours to empty.
+        """
+        if not await self._is_ours():
+            raise ServerError(f"Our composed server does not run at {self.shown_url}: {self._remedy}.")
+        if not await self._healthy():  # an earlier lesson ended before its end, and left it paused
+            await self._compose("restart")
+            await self._until_healthy()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 1  # what closed just now is still leaving
+        while (await self.monitor("connz"))["connections"]:
+            if loop.time() > end:
+                return False
+            await asyncio.sleep(0.05)
+        client = await asyncio.wait_for(nats.connect(self.url, name="natsdemo", max_reconnect_attempts=1), 5)
+        try:
+            js = client.jetstream()
+            while streams := await js.streams_info():  # one page of them
+                for stream in streams:
+                    await js.delete_stream(str(stream.config.name))
+        finally:
+            await client.close()
+        return True
+
+    async def start(self) -> Self:
+        """Check that the server answers; if it was stopped, killed or paused here, have it running first."""
+        if self.state == "running":
+            return await super().start()
+        if self.state == "paused":
+            await self.resume()
+        else:
+            await self._verb("start", "start", "running")
+        return await self._until_healthy()
+
+    async def close(self) -> None:
+        """Leave the server; what was stopped, killed or paused here runs again."""
+        if self.state != "running":
+            await self.start()
 
     async def monitor(self, path: str) -> dict[str, Any]:
         """Fetch a monitoring page as a dict, as `Server.monitor` does."""
@@ -154,53 +199,74 @@ class Composed(External):
 
     async def stop(self) -> None:
         """Shut the server down cleanly (`docker compose stop`)."""
-        await self._verb("stop", "stop")
+        if self.state != "stopped":
+            await self._verb("stop", "stop", "stopped")
 
     async def kill(self) -> None:
         """End the process with SIGKILL (`docker compose kill`)."""
-        await self._verb("kill", "kill")
+        if self.state != "stopped":
+            await self._verb("kill", "kill", "stopped")
 
     async def pause(self) -> None:
         """Freeze the process (`docker compose pause`)."""
-        await self._verb("pause", "pause")
+        if self.state == "running":
+            await self._verb("pause", "pause", "paused")
 
     async def resume(self) -> None:
-        """Let it go on (`docker compose unpause`)."""
-        await self._verb("resume", "unpause")
+        """Let a paused process go on (`docker compose unpause`)."""
+        if self.state == "paused":
+            await self._verb("resume", "unpause", "running")
 
     async def restart(self) -> Self:
         """Stop the server and start it again, with the same data, and wait until it answers."""
-        await self._verb("restart", "restart")
-        return await self._until_healthy()
+        await self.stop()
+        return await self.start()
 
     async def _refuse(self) -> None:
         raise NotHere("We neither reload a composed server nor make it a lame duck: leave `--server compose` out.")
 
     lame_duck = reload = _refuse
 
+    async def _is_ours(self) -> bool:
+        """Whether compose has published our service at this address, so that nobody else can listen there."""
+        try:
+            return (await self._compose("port", "4222")).strip() == self.url.removeprefix("nats://")
+        except ServerError:
+            return False
+
+    async def _healthy(self) -> bool:
+        try:
+            return (await self.monitor("healthz")).get("status") == "ok"
+        except ServerError:
+            return False
+
     async def _until_healthy(self, deadline: float = 15) -> Self:
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
         while loop.time() < end:
-            try:
-                if (await self.monitor("healthz")).get("status") == "ok":
-                    return self
-            except ServerError:
-                pass
+            if await self._healthy():
+                return self
             await asyncio.sleep(0.05)
         raise ServerError(f"The composed server is not healthy after {deadline:g} s: see `docker compose logs`.")
 
-    async def _verb(self, verb: str, command: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(*compose_command(), command, self.name),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        said = (await process.communicate())[1].decode(errors="replace")
-        if process.returncode:
-            raise ServerError(f"`docker compose {command} {self.name}` failed: {' '.join(said.split())}.")
+    async def _verb(self, verb: str, command: str, state: State) -> None:
+        await self._compose(command)
+        self.state = state
         for observer in self._observers:
             observer(self.name, verb)
+
+    async def _compose(self, command: str, *more: str) -> str:
+        """Run a compose command on our service and return what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *(*compose_command(), command, self.name, *more),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, said = await process.communicate()
+        if process.returncode:
+            problem = " ".join(said.decode(errors="replace").split())
+            raise ServerError(f"`docker compose {command} {self.name}` failed: {problem}.")
+        return printed.decode(errors="replace")
 
 
 def compose_command() -> list[str]:

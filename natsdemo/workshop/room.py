@@ -80,7 +80,8 @@ class Room:
             raise RoomError(f"{error.filename} cannot be used ({error.strerror}): name another folder.") from None
 
     async def _start(self) -> Self:
-        (self.folder / "readers").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / "readers").mkdir(mode=0o700, exist_ok=True)
         pem = None if self.address.is_loopback else certificate(self.folder, str(self.address))
         passwords = {name: self._password(name) for name in [*self._names, TEACHER]}
         config = accounts(passwords) + (_tls(pem) if pem else "")
