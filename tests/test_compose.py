@@ -1,15 +1,18 @@
 """docker-compose.yml: valid, closed to the outside and, where a container engine answers, run for real."""
 
 import asyncio
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +25,14 @@ from nats.errors import TimeoutError as NoAnswerError
 from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError
 
-from natsdemo.server import Composed, ServerError
+from natsdemo.server import Composed, Server, ServerError
 
-FILE = Path(__file__).parents[1] / "docker-compose.yml"
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
-IMAGE: str = SERVICES["nats"]["image"]
+LAB = SERVICES["lab"]
+SERVERS = {name: service for name, service in SERVICES.items() if service is not LAB}
+IMAGE: str = SERVERS["nats"]["image"]
 
 
 def succeeds(*command: str, within: float = 20) -> bool:
@@ -53,38 +59,55 @@ def test_compose_accepts_the_file(command: list[str]) -> None:
     subprocess.run([*command, "-f", FILE, "--profile", "cluster", "config", "-q"], check=True)
 
 
-def test_one_server_always_and_three_in_the_profile() -> None:
+def test_a_lab_and_one_server_always_and_three_in_the_profile() -> None:
     assert {name: service.get("profiles") for name, service in SERVICES.items()} == {
         "nats": None,
+        "lab": None,
         "n1": ["cluster"],
         "n2": ["cluster"],
         "n3": ["cluster"],
     }
 
 
-@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
-def test_a_service_is_pinned_watched_and_published_on_loopback_only(service: dict[str, Any]) -> None:
+@pytest.mark.parametrize("service", SERVERS.values(), ids=SERVERS)
+def test_a_server_is_pinned_watched_and_published_on_loopback_only(service: dict[str, Any]) -> None:
     assert service["image"] == IMAGE
     assert service["healthcheck"]["test"][:2] == ["CMD", "wget"]
     assert [port.rpartition(":")[2] for port in service["ports"]] == ["4222", "8222"]
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
-@pytest.fixture(scope="module")
-def image() -> Iterator[None]:
-    """The image that the file names: here already, or pulled, or stood in for and removed afterwards."""
+def test_the_lab_is_published_on_loopback_only_and_has_the_python_of_the_environment() -> None:
+    assert LAB["ports"] == ["127.0.0.1:8888:8888"]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (python,) = (line for line in environment["dependencies"] if str(line).startswith("python="))
+    assert LAB["image"] == f"{python.replace('=', ':')}-slim"
+
+
+def provided(tag: str, stand_in: Callable[[str], None]) -> Iterator[None]:
+    """Has an image that the file names: here already, or pulled, or stood in for and removed afterwards."""
     if not succeeds("docker", "info"):
         pytest.skip("no container engine answers `docker info`: start Docker to run this test")
-    if succeeds("docker", "image", "inspect", IMAGE) or succeeds("docker", "pull", IMAGE, within=300):
+    if succeeds("docker", "image", "inspect", tag) or succeeds("docker", "pull", tag, within=300):
         yield
         return
     try:
-        standin_image.build(IMAGE)
+        stand_in(tag)
     except FileNotFoundError as reason:
-        pytest.skip(f"{IMAGE} can't be pulled, nor a stand-in built: {reason}")
-    warnings.warn(f"{IMAGE} can't be pulled: ran on a stand-in, not on the official image", stacklevel=1)
+        pytest.skip(f"{tag} can't be pulled, nor a stand-in built: {reason}")
+    warnings.warn(f"{tag} can't be pulled: ran on a stand-in, not on the official image", stacklevel=1)
     yield
-    subprocess.run(["docker", "image", "rm", IMAGE], check=True)
+    subprocess.run(["docker", "image", "rm", tag], check=True)
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[None]:
+    yield from provided(IMAGE, standin_image.build_nats)
+
+
+@pytest.fixture(scope="module")
+def python_image() -> Iterator[None]:
+    yield from provided(LAB["image"], functools.partial(standin_image.build_python, owner=OWNER))
 
 
 @dataclass(frozen=True)
@@ -93,9 +116,13 @@ class Compose:
 
     command: list[str]
     project: str
+    file: Path
 
-    def __call__(self, *arguments: str) -> None:
-        subprocess.run([*self.command, "-f", FILE, "-p", self.project, *arguments], check=True, timeout=120)
+    def __call__(self, *arguments: str) -> str:
+        """Returns what it printed."""
+        command = [*self.command, "-f", str(self.file), "-p", self.project, *arguments]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8", timeout=300)
+        return str(done.stdout)
 
     async def healthy(self, *services: str, within: float = 60) -> None:
         """Waits until these services, and no others of the project, are healthy."""
@@ -113,7 +140,11 @@ def lines(*command: str) -> set[str]:
 
 @pytest.fixture
 def compose(command: list[str], image: None) -> Iterator[Compose]:
-    compose = Compose(command, f"natsdemo-test-{os.getpid()}")
+    yield from composed(Compose(command, f"natsdemo-test-{os.getpid()}", FILE))
+
+
+def composed(compose: Compose) -> Iterator[Compose]:
+    """Leaves nothing of the project behind."""
     yield compose
     compose("--profile", "cluster", "down", "--volumes", "--timeout", "2")
 
@@ -136,13 +167,13 @@ def server_name(port: int) -> str:
 
 @pytest.mark.docker
 async def test_a_stream_outlives_its_server_and_its_container(compose: Compose, connect: Connect) -> None:
-    compose("up", "-d")
+    compose("up", "-d", "nats")
     await compose.healthy("nats")
     assert await asyncio.to_thread(server_name, 8222) == "nats"
     js = (await connect("nats://127.0.0.1:4222")).jetstream()
     await js.add_stream(name="ORDERS", subjects=["orders"])
     await publish(js, "kept")
-    for revive in ["start", "nats"], ["up", "-d", "--force-recreate"]:
+    for revive in ["start", "nats"], ["up", "-d", "--force-recreate", "nats"]:
         compose("kill", "nats")
         await compose.healthy()
         compose(*revive)
@@ -153,8 +184,8 @@ async def test_a_stream_outlives_its_server_and_its_container(compose: Compose, 
 
 @pytest.mark.docker
 async def test_a_cluster_goes_on_without_one_of_its_nodes(compose: Compose, connect: Connect) -> None:
-    compose("--profile", "cluster", "up", "-d")
-    await compose.healthy(*SERVICES)
+    compose("--profile", "cluster", "up", "-d", *SERVERS)
+    await compose.healthy(*SERVERS)
     assert [await asyncio.to_thread(server_name, port) for port in (8231, 8232, 8233)] == ["n1", "n2", "n3"]
     nc = await connect("nats://127.0.0.1:4231")
     assert nc.discovered_servers == []
@@ -164,23 +195,127 @@ async def test_a_cluster_goes_on_without_one_of_its_nodes(compose: Compose, conn
         await compose.healthy("nats", "n1", "n2")
         await publish(nc.jetstream(), f"without n3, after {hurt}")
         compose(heal, "n3")
-        await compose.healthy(*SERVICES)
+        await compose.healthy(*SERVERS)
     js = (await connect("nats://127.0.0.1:4233")).jetstream()
     assert (await js.stream_info("ORDERS")).state.messages == 2
 
 
-@pytest.mark.docker
-async def test_the_lessons_run_on_it_and_may_hurt_it(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
-    compose("up", "-d")
+@pytest.fixture
+async def here(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> Composed:
+    """The composed server as lessons have it."""
+    compose("up", "-d", "nats")
     await compose.healthy("nats")
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", compose.project)
     monkeypatch.setenv("NATSDEMO_SERVER", "compose")
-    run = [str(Path(sys.executable).with_name("natsdemo")), "run", "--json"]
-    done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, timeout=300)
-    assert all(lesson["ok"] for lesson in json.loads(done.stdout)), done.stdout
-    async with Composed() as server:
-        await server.kill()
-        with pytest.raises(ServerError):
-            await server.monitor("varz")
-        await server.restart()
-        assert (await server.monitor("healthz"))["status"] == "ok"
+    return Composed()
+
+
+@pytest.mark.docker
+async def test_lessons_may_hurt_it_and_leave_it_running(here: Composed) -> None:
+    await here.kill()
+    await here.kill()
+    with pytest.raises(ServerError):
+        await here.monitor("varz")
+    await here.start()
+    assert (await here.monitor("healthz"))["status"] == "ok"
+    await here.pause()
+    await here.resume()
+    await here.pause()
+    await here.close()
+    assert here.state == "running"
+    assert (await here.monitor("healthz"))["status"] == "ok"
+
+
+@pytest.mark.docker
+async def test_a_lesson_finds_it_empty_unless_it_is_in_use(here: Composed, connect: Connect) -> None:
+    client = await connect(here.url)
+    await client.jetstream().add_stream(name="ORDERS", subjects=["orders"])
+    assert not await here.take()
+    assert (await client.jetstream().stream_info("ORDERS")).config.name == "ORDERS"
+    await client.close()
+    await here.pause()  # by an earlier lesson, which has ended in the middle
+    assert await Composed().take()
+    assert await (await connect(here.url)).jetstream().streams_info() == []
+
+
+@pytest.mark.docker
+async def test_what_is_not_ours_is_not_emptied(compose: Compose, connect: Connect) -> None:
+    async with Server(port=4222) as somebodys:
+        client = await connect(somebodys.url)
+        await client.jetstream().add_stream(name="ORDERS", subjects=["orders"])
+        with pytest.raises(ServerError, match=r"^Our composed server does not run at .*: run `docker compose up -d"):
+            await Composed().take()
+        assert (await client.jetstream().stream_info("ORDERS")).config.name == "ORDERS"
+
+
+@pytest.mark.docker
+async def test_a_lesson_runs_on_it(here: Composed) -> None:
+    """One, and the others as well in `make soak`."""
+    await course("00")
+    assert (await here.monitor("varz"))["total_connections"] > 0
+
+
+async def course(*lessons: str) -> None:
+    """Run these lessons, or all of them, one after the other."""
+    run = [str(Path(sys.executable).with_name("natsdemo")), "run", "--json", "--jobs", "1", *lessons]
+    done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True)
+    assert [lesson for lesson in json.loads(done.stdout) if not lesson["ok"]] == []
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+async def test_the_whole_course_runs_on_it(here: Composed) -> None:
+    await course()
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+async def test_the_whole_course_runs_on_a_cluster_s_node(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose("--profile", "cluster", "up", "-d", *SERVERS)
+    await compose.healthy(*SERVERS)
+    monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:4232")
+    await course()
+
+
+# JupyterLab
+
+# Whoever has the clone: an ordinary user, if we may make it theirs.
+OWNER = 65534 if os.getuid() == 0 else os.getuid()
+
+
+@pytest.fixture
+def lab(command: list[str], image: None, python_image: None, tmp_path: Path) -> Iterator[Compose]:
+    """A clone of somebody's, and compose in it."""
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".*", "build", "__pycache__"))
+    if os.getuid() == 0:
+        for path in clone, *clone.rglob("*"):
+            os.chown(path, OWNER, OWNER)
+    yield from composed(Compose(command, f"natsdemo-test-{os.getpid()}", clone / FILE.name))
+
+
+def status(url: str, method: str = "GET", body: bytes | None = None) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+async def test_compose_alone_gives_jupyterlab_at_an_address_with_a_token(lab: Compose) -> None:
+    lab("up", "-d")
+    await lab.healthy("nats", "lab", within=600)
+    address = re.search(r"http://127\.0\.0\.1:8888(/lab/tree/00\S+)\?token=(\w+)", lab("logs", "lab"))
+    assert address, "its log tells the address"
+    assert await asyncio.to_thread(status, address[0]) == 200
+    files, token = "http://127.0.0.1:8888/api/contents/", f"?token={address[2]}"
+    assert await asyncio.to_thread(status, files) == 403
+    note = json.dumps({"type": "file", "format": "text", "content": "mine"}).encode()
+    assert await asyncio.to_thread(status, f"{files}note.txt{token}", "PUT", note) == 201
+    assert (lab.file.parent / "notebooks" / "note.txt").stat().st_uid == OWNER
+    before = (await Composed().monitor("varz"))["total_connections"]
+    done = lab("exec", "-T", "lab", "/lab/venv/bin/natsdemo", "run", "--json", "00", "10b")
+    assert all(lesson["ok"] for lesson in json.loads(done)), done
+    assert (await Composed().monitor("varz"))["total_connections"] > before, "a lesson uses the server beside it"
