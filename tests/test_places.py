@@ -165,7 +165,8 @@ def test_a_machine_without_compose(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 async def test_a_composed_server_that_is_not_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     composed = Composed(f"nats://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}")
     await refused(
-        composed, "^No nats-server answers at .*: run `docker compose up -d`, or leave `--server compose` out"
+        composed,
+        "^No nats-server answers at .*: run `docker compose up -d --wait nats`, or leave `--server compose` out",
     )
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerError, match=r"^Neither `docker compose` nor"):
@@ -188,14 +189,15 @@ async def test_verbs_become_compose_commands_and_are_announced(server: Server, c
     composed = Composed(server.url, server.monitor_url, "n2")
     heard: list[str] = []
     composed.observe(lambda name, verb: heard.append(f"{name} {verb}"))
-    await composed.stop()
     await composed.kill()
+    await composed.stop()  # as with `Server`, what is done already is not done again
     await composed.resume()
+    assert await composed.start() is composed
     assert await composed.restart() is composed
     with pytest.raises(ServerError, match=r"^`docker compose pause n2` failed: no\.$"):
         await composed.pause()
-    assert compose.read_text().splitlines() == ["stop n2", "kill n2", "unpause n2", "restart n2", "pause n2"]
-    assert heard == ["n2 stop", "n2 kill", "n2 resume", "n2 restart"]
+    assert compose.read_text().splitlines() == ["kill n2", "start n2", "stop n2", "start n2", "pause n2"]
+    assert heard == ["n2 kill", "n2 start", "n2 stop", "n2 start"]
 
 
 # Which one it is

@@ -24,7 +24,7 @@ def lab(
     port: Port = None,
     server: Annotated[
         Literal["embedded", "compose"] | None,
-        typer.Option(help="Lessons start servers of their own, or use the one of `docker compose up -d`."),
+        typer.Option(help="Lessons start servers of their own, or use the one of `docker compose up -d nats`."),
     ] = None,
 ) -> None:
     """Open the lessons in JupyterLab.
@@ -49,6 +49,6 @@ def _choose(server: str | None) -> None:
         except ServerError:
             raise UserError(
                 f"No composed server with JetStream answers at {Composed().shown_url}: "
-                "run `docker compose up -d` in the clone, then this again."
+                "run `docker compose up -d --wait nats` in the clone, then this again."
             ) from None
         os.environ["NATSDEMO_SERVER"] = "compose"

@@ -19,7 +19,7 @@ from nats.aio.client import Client as NatsClient
 from .. import faults
 from ..history import History
 from ..protocol import TO_CLIENT, TO_SERVER
-from ..server import Cluster, External, NotHere, Place, Server, ServerError, place
+from ..server import Cluster, Composed, External, NotHere, Place, Server, ServerError, place
 from ..tap import Tap
 from . import client, exercise
 from .claims import last_words, ledger, versions
@@ -112,7 +112,7 @@ class Lab:
         """
         counts: Counts = {}
         for server in self.server.values() if isinstance(self.server, Cluster) else [self.server]:
-            if isinstance(server, Server) and server.state == "stopped":
+            if server.state == "stopped":
                 continue
             try:
                 page = await server.monitor("connz?limit=4096")
@@ -203,24 +203,22 @@ class Lab:
         return f"<code>{html.escape(repr(self))}</code>"
 
 
-async def open_lab(*, config: str = "", cluster: int = 0, own: bool = False) -> Lab:
+async def open_lab(*, config: str = "", cluster: int = 0, own: bool = False, embedded: bool = False) -> Lab:
     """Open a lab: a fresh server (or a cluster of so many), a Tap before it, an empty History.
 
     A lab that is still open is closed first, so that this cell can be run again. `config` is nats-server's own
-    configuration language. The lesson runs on a server of our own, unless `NATS_URL` names another; even then if it
-    needs a `config` or a `cluster`, or says by `own=True` that it kills its server or looks into its files.
+    configuration language. The lesson runs on a server of our own, unless `NATS_URL` or `NATSDEMO_SERVER` names
+    another. `own=True` says that it kills its server or keeps streams there: that is for no server of somebody else's.
+    With a `config` or a `cluster`, or with `embedded=True` since it reloads its server's configuration, looks into its
+    files, or kills it to the millisecond, it runs on processes of our own wherever the others run.
     """
     global _open
     if _open is not None:
         await _open.close()
     ledger.clear()
     server: Place | Cluster = Cluster(cluster, config=config) if cluster else place(config)
-    if isinstance(server, External) and (config or own):
-        _say("This lesson configures or kills its server, so it runs on one of our own, not on the one that you named.")
-        server = Server(config=config)
-    if isinstance(server, External) and server.credentials:
-        await server.start()
-        _say("That server is fine, but its credentials file does not fit into an address: we run on one of our own.")
+    if isinstance(server, External) and (reason := await _why_not(server, own, embedded or bool(config))):
+        _say(reason)
         server = Server(config=config)
     sabotage = os.environ.get("NATSDEMO_SABOTAGE")
     try:
@@ -237,6 +235,22 @@ async def open_lab(*, config: str = "", cluster: int = 0, own: bool = False) -> 
     client.register(lab)
     report("lesson", "", "opened")
     return lab
+
+
+async def _why_not(server: External, own: bool, embedded: bool) -> str | None:
+    """Why a lesson with these wishes does not run on this server but on one of our own; None if it does."""
+    if isinstance(server, Composed) and not embedded:
+        if await server.take():
+            return None
+        return "Somebody else is connected to the composed server, so this lesson runs on one of our own."
+    if own or embedded:
+        return (
+            "This lesson configures, kills or fills its server, so it runs on one of our own, not on the one you named."
+        )
+    if server.credentials:
+        await server.start()
+        return "That server is fine, but its credentials file does not fit into an address: we run on one of our own."
+    return None
 
 
 async def check() -> None:

@@ -16,7 +16,7 @@ STYLE = """
 body { font: 16px/1.3 system-ui, sans-serif; margin: 1.5em 2em }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding-bottom: .7em }
 th, td { text-align: left; padding: .2em .8em; border-bottom: 1px solid #8885; white-space: nowrap }
-td:last-child { width: 100%; max-width: 0; overflow: hidden; text-overflow: ellipsis }
+td:last-child { width: 100%; min-width: 14em; white-space: normal }
 tr.stuck { background: #E69F0033 } tr.silent { opacity: .6 }
 """
 
