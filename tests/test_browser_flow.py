@@ -47,7 +47,7 @@ from natsdemo.protocol import Frame
 async def program(url, name):
     import asyncio, nats
     async def work(message):
-        await asyncio.sleep(0.01 if int(message.data) < 50 else 60)  # so whoever kills it in the second round, kills work
+        await asyncio.sleep(0.01 if int(message.data) < 50 else 60)  # from the second round on it is at work
         print(message.data.decode())
     nc = await nats.connect(url, name=name)
     await nc.subscribe("jobs", cb=work)
