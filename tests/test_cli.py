@@ -417,11 +417,11 @@ async def test_lab_tells_the_kernels_where_lessons_run(server: Server, monkeypat
     monkeypatch.setattr(lab, "Composed", lambda: Composed(server.url))
     monkeypatch.setenv("NATSDEMO_SERVER", "")
     monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:9")
-    await asyncio.to_thread(lab._choose, None)
+    await asyncio.to_thread(lab.choose_server, None)
     assert os.environ["NATS_URL"]
-    await asyncio.to_thread(lab._choose, "compose")
+    await asyncio.to_thread(lab.choose_server, "compose")
     assert os.environ["NATSDEMO_SERVER"] == "compose"
-    await asyncio.to_thread(lab._choose, "embedded")
+    await asyncio.to_thread(lab.choose_server, "embedded")
     assert "NATSDEMO_SERVER" not in os.environ
     assert "NATS_URL" not in os.environ
 

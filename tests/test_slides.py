@@ -1,5 +1,6 @@
 """Decks: what is on which slide, and what a browser makes of the file, with the network cut."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ about = {{"alt": "a dot", "width": 960, "height": 400}}
 display({{"image/png": b64decode("{PNG}")}}, metadata={{"image/png": about}}, raw=True)
 """
 V4 = nbformat.v4
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
 
 
 def markdown(text: str, kind: str = "", *tags: str) -> Any:
@@ -196,15 +198,27 @@ def natsdemo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_deck_that_fails_is_not_written_and_the_next_one_is(tmp_path: Path) -> None:
     false, true = tmp_path / "false.ipynb", tmp_path / "true.ipynb"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    nbformat.write(V4.new_notebook(cells=[code("1 / 0")], metadata=kernel), false)
-    nbformat.write(V4.new_notebook(cells=[markdown("# Mine"), code(DRAWN)], metadata=kernel), true)
+    nbformat.write(V4.new_notebook(cells=[code("1 / 0")], metadata=KERNEL), false)
+    nbformat.write(V4.new_notebook(cells=[markdown("# Mine"), code(DRAWN)], metadata=KERNEL), true)
     ran = natsdemo("slides", "build", false, true, "--out", tmp_path / "out")
     assert ran.returncode == 1
     assert [line.split()[0] for line in ran.stdout.splitlines()] == ["FAILED", "ok"]
     assert "ZeroDivisionError" in ran.stdout
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["true.html"]
     assert 'alt="a dot"' in (tmp_path / "out" / "true.html").read_text(encoding="utf-8")
+
+
+def test_a_deck_that_cannot_be_printed_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook, broken = tmp_path / "deck.ipynb", tmp_path / "bin" / "chromium"
+    nbformat.write(V4.new_notebook(cells=[markdown("# Deck", "slide")], metadata=KERNEL), notebook)
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(broken.parent), prepend=os.pathsep)
+    ran = natsdemo("slides", "build", notebook, "--out", tmp_path / "out", "--pdf")
+    assert ran.returncode == 1
+    assert "Chromium failed: exit code 3" in ran.stdout
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_unknown_deck_is_one_sentence(tmp_path: Path) -> None:

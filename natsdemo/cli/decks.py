@@ -9,13 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from natsdemo.slides import SlideError
+from natsdemo.slides import PREPARE, SlideError
 
 from . import UserError
 from .notebooks import find_lessons, notebooks_dir
-
-# The tag of a live moment's cells that run ahead, where nobody looks.
-PREPARE = "prepare"
 
 
 def decks_dir() -> Path:

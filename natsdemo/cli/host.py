@@ -102,7 +102,8 @@ class Host:
                 if status == http.client.OK:
                     return then()
             except OSError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         return None
 
 

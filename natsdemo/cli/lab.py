@@ -34,11 +34,11 @@ def lab(
     """
     folder = notebooks_dir()
     port = choose_port(port)
-    _choose(server)
+    choose_server(server)
     Host(folder, f"/lab/tree/{min(folder.glob('*.ipynb')).name}", port).run(browser=browser)
 
 
-def _choose(server: str | None) -> None:
+def choose_server(server: str | None) -> None:
     """Have the kernels inherit where lessons run."""
     if server == "embedded":
         os.environ.pop("NATSDEMO_SERVER", None)

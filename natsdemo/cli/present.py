@@ -1,7 +1,6 @@
 """`natsdemo present`: a deck on stage. Its moments are live, and what was recorded stands behind them."""
 
 import importlib.metadata
-import importlib.util
 import json
 import os
 import sys
@@ -15,7 +14,7 @@ from natsdemo.slides import THEBE, SlideError, find_chromium, moments_of, output
 from . import UserError
 from .decks import find_deck, read_deck
 from .host import Host, choose_port
-from .lab import Browser, Port
+from .lab import Browser, Port, choose_server
 from .notebooks import notebooks_dir
 from .rehearsal import Report, troubles
 
@@ -48,12 +47,13 @@ def present(
         _page(path, host.token, rehearse)  # what is wrong with it is said before anything starts
     except SlideError as problem:
         raise UserError(str(problem)) from None
+    choose_server("embedded")  # a player and its understudy cannot share one, nor kill somebody else's
     _have_kernels_quiet()
-    if not rehearse:
-        host.run(browser=browser, handlers=_handlers(path, host, None))
-        return 0
     reports: list[Report] = []
-    handlers = _handlers(path, host, reports)
+    handlers = _handlers(path, host, rehearse, reports)
+    if not rehearse:
+        host.run(browser=browser, handlers=handlers)
+        return 0
     host.run(browser=False, handlers=handlers, then=lambda: _visit(host, reports))
     if not reports:
         raise UserError("The rehearsal was ended before it was over.")
@@ -105,7 +105,7 @@ def _page(path: Path, token: str, rehearse: bool) -> str:
     return page(title, slides_of(nb, path.parent), colours(dark=False), live)
 
 
-def _handlers(path: Path, host: Host, reports: list[Report] | None) -> list[tuple[Any, ...]]:
+def _handlers(path: Path, host: Host, rehearse: bool, reports: list[Report]) -> list[tuple[Any, ...]]:
     """The pages of a deck; `reports` takes what a rehearsal has to say."""
     from jupyter_server.base.handlers import JupyterHandler
     from tornado import web
@@ -113,7 +113,7 @@ def _handlers(path: Path, host: Host, reports: list[Report] | None) -> list[tupl
     class Deck(JupyterHandler):
         @web.authenticated
         def get(self) -> None:
-            self.finish(_page(path, host.token, reports is not None))
+            self.finish(_page(path, host.token, rehearse))
 
     class Blocks(JupyterHandler):
         @web.authenticated
@@ -124,8 +124,7 @@ def _handlers(path: Path, host: Host, reports: list[Report] | None) -> list[tupl
     class Over(JupyterHandler):
         @web.authenticated
         def post(self) -> None:
-            if reports is not None:
-                reports.append(json.loads(self.request.body))
+            reports.append(json.loads(self.request.body))
 
     class File(JupyterHandler):
         def get(self, name: str) -> None:

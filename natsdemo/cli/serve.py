@@ -1,7 +1,9 @@
 """`natsdemo server`: a real nats-server, or a cluster, in the foreground for programs of any language."""
 
 import asyncio
+import contextlib
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -40,18 +42,29 @@ def server(
 
 async def _serve(world: Server | Cluster) -> None:
     """Start it, say where it is, and wait for a signal or for its end."""
+    async with until_interrupted(), world:
+        servers = [world] if isinstance(world, Server) else list(world.values())
+        for one in servers:
+            print(f"{one.name:5} clients {one.url}   monitoring {one.monitor_url}")
+        await their_end(*servers)
+        raise ServerError("The server was ended by somebody else: start it again with `natsdemo server`.")
+
+
+@contextlib.asynccontextmanager
+async def until_interrupted() -> AsyncIterator[None]:
+    """End what runs inside at Ctrl-C, SIGTERM or SIGHUP, and say so."""
     task = asyncio.current_task()
     assert task
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
-        async with world:
-            servers = [world] if isinstance(world, Server) else list(world.values())
-            for one in servers:
-                print(f"{one.name:5} clients {one.url}   monitoring {one.monitor_url}")
-            print("Ctrl-C ends it.", flush=True)
-            while any(one.state != "stopped" for one in servers):  # noqa: ASYNC110 (a process tells nobody)
-                await asyncio.sleep(0.2)
-            raise ServerError("The server was ended by somebody else: start it again with `natsdemo server`.")
+        yield
     except asyncio.CancelledError:
         print("Ended.")
+
+
+async def their_end(*servers: Server) -> None:
+    """Say how to end it, and return when none of the servers runs any more."""
+    print("Ctrl-C ends it.", flush=True)
+    while any(one.state != "stopped" for one in servers):  # noqa: ASYNC110 (a process tells nobody)
+        await asyncio.sleep(0.2)

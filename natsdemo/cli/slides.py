@@ -82,5 +82,9 @@ def _built(notebook: Path, folder: Path, pdf: bool) -> str:
     file = folder / f"{notebook.stem}.html"
     file.write_text(page(about.get("title", notebook.stem), made, colours(dark=False)), encoding="utf-8")
     if pdf:
-        print_pdf(file, file.with_suffix(".pdf"))
+        try:
+            print_pdf(file, file.with_suffix(".pdf"))
+        except SlideError:
+            file.unlink()
+            raise
     return f"{len(made)} slides in {file}{' and .pdf' if pdf else ''}"

@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import logging
 import secrets
-import signal
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from natsdemo.workshop import Room
 
 from .claims import proved
 from .notebooks import find_lessons, notebooks_dir
+from .serve import their_end, until_interrupted
 
 
 def workshop(
@@ -48,26 +48,17 @@ def _claims(lesson: Path) -> int:
 
 async def _serve(room: Room, lessons: dict[str, int]) -> None:
     """Open the room and the page, say where they are, and wait for a signal or for the server's end."""
-    task = asyncio.current_task()
-    assert task
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    try:
-        async with room:
-            port, secret = free_port(), secrets.token_urlsafe(12)
-            page = _page(room, lessons, secret).listen(port, HOST)
-            print(f"server    {room.server.url}{'' if room.address.is_loopback else ', with TLS'}")
-            print(f"sheets    {room.folder}/readers: one for each of {len(room.tickets)} readers")
-            print(f"progress  http://{HOST}:{port}/{secret}")
-            print("Ctrl-C ends it.", flush=True)
-            try:
-                while room.server.state != "stopped":  # noqa: ASYNC110 (a process tells nobody)
-                    await asyncio.sleep(0.2)
-            finally:
-                page.stop()
-            raise ServerError("The server was ended by somebody else: start the workshop again.")
-    except asyncio.CancelledError:
-        print("Ended.")
+    async with until_interrupted(), room:
+        port, secret = free_port(), secrets.token_urlsafe(12)
+        page = _page(room, lessons, secret).listen(port, HOST)
+        print(f"server    {room.server.url}{'' if room.address.is_loopback else ', with TLS'}")
+        print(f"sheets    {room.folder}/readers: one for each of {len(room.tickets)} readers")
+        print(f"progress  http://{HOST}:{port}/{secret}")
+        try:
+            await their_end(room.server)
+        finally:
+            page.stop()
+        raise ServerError("The server was ended by somebody else: start the workshop again.")
 
 
 def _page(room: Room, lessons: dict[str, int], secret: str) -> Any:

@@ -6,10 +6,11 @@ On stage the same page has live moments: `stage` is what it needs for them.
 
 from .blocks import SlideError, outputs
 from .chromium import SIZES, find_chromium, overflows, print_pdf, visit
-from .layout import Moment, Slide, moments_of, slides_of
+from .layout import PREPARE, Moment, Slide, moments_of, slides_of
 from .page import THEBE, page, stage
 
 __all__ = [
+    "PREPARE",
     "SIZES",
     "THEBE",
     "Moment",

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from .blocks import CLAIM, CODE_LINES, Block, code, inline, ledger, outputs, prose, rendered
 from .heights import SIZES, TALL
 
+# The tag of a live moment's cells that run ahead, where nobody looks.
+PREPARE = "prepare"
 # Cells for the reader's hands: a room sees neither them nor what they put out.
-HIDDEN = {"setup", "skip", "exercise", "solution", "parameters", "appendix", "cleanup", "prepare"}
+HIDDEN = {"setup", "skip", "exercise", "solution", "parameters", "appendix", "cleanup", PREPARE}
 # Cells whose code only asks or checks: the room sees what they say.
 PLUMBING = {"claim", "predict", "ledger"}
 
@@ -80,13 +82,13 @@ class Moment(NamedTuple):
 
 
 def moments_of(nb: Mapping[str, Any]) -> list[Moment]:
-    """Return the live moments of a deck: code cells with the same `natsdemo.moment`; `prepare` is the tag of some."""
+    """Return the live moments of a deck: code cells with the same `natsdemo.moment`."""
     moments: dict[str, Moment] = {}
     for cell in nb["cells"]:
         name = _moment(cell)
         if name and cell["cell_type"] == "code":
             moment = moments.setdefault(name, Moment(name, [], []))
-            ahead = "prepare" in cell["metadata"].get("tags", [])
+            ahead = PREPARE in cell["metadata"].get("tags", [])
             (moment.prepare if ahead else moment.live).append((cell["id"], "".join(cell["source"])))
     return list(moments.values())
 
