@@ -21,7 +21,9 @@
   );
   const connected = leaveNobody().then(() => server.connectToJupyterServer()).then(() => server.ready);
 
-  const somebodyIsThere = () => fetch("/api/status", { headers: asked }).then(({ ok }) => ok, () => false);
+  /** Whether Jupyter answers. One that hangs is as good as none. */
+  const somebodyIsThere = () =>
+    fetch("/api/status", { headers: asked, signal: AbortSignal.timeout(3000) }).then(({ ok }) => ok, () => false);
 
   /** Kernels of this page before it was loaded again play no more. */
   async function leaveNobody() {
