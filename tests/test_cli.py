@@ -408,6 +408,16 @@ async def test_lab_answers_where_it_says_and_takes_its_kernels_with_it(
         await nest.empty()
 
 
+async def test_ctrl_c_ends_a_lab_in_which_nothing_happens(lessons: Path) -> None:
+    async with running("lab", "--no-browser", "--port", str(free_port()), cwd=lessons.parent) as process:
+        await line(process)
+        lab, before = psutil.Process(process.pid), None
+        while before != (before := sum(lab.cpu_times()[:2])):  # noqa: ASYNC110 (a process tells nobody)
+            await asyncio.sleep(0.5)  # until it has come to rest
+        process.send_signal(signal.SIGINT)
+        assert await ended(process) == 0
+
+
 def test_lab_says_what_is_wrong(lessons: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert_one_line(natsdemo("lab", "--port", str(taken.getsockname()[1]), cwd=lessons.parent), 1, "is taken")

@@ -79,7 +79,8 @@ class Host:
 
     def stop(self) -> None:
         """End it and all its kernels."""
-        self._jupyter.io_loop.add_callback(self._stop)
+        # Tornado's own `add_callback` would not wake the loop, which a signal finds asleep when nothing happens.
+        asyncio.run_coroutine_threadsafe(self._stop(), self._jupyter.io_loop.asyncio_loop)
 
     async def _stop(self) -> None:
         self._jupyter.http_server.stop()
