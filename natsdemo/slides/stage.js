@@ -15,6 +15,10 @@
   const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const within = (ms, work, problem) => Promise.race([work, later(ms).then(() => Promise.reject(new Error(problem)))]);
   const asked = { Authorization: `token ${token}` };
+  // JupyterLab reconnects to a kernel that died, awaits it nowhere, and may hear that we have sent that kernel home.
+  addEventListener("unhandledrejection", (event) => {
+    if (event.reason?.message === "Kernel connection disconnected") event.preventDefault();
+  });
 
   const server = api.makeServer(
     api.makeConfiguration({ serverSettings: { baseUrl: location.origin, token, appendToken: true }, mathjaxUrl: "" }),
