@@ -55,4 +55,4 @@ def in_jupyterlab(folder: Path, cells: Sequence[str]) -> Iterator[str]:
         yield address
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)

@@ -195,14 +195,16 @@ async def test_it_is_the_view_of_a_panel(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def passed(history: History, ago: float, text: bytes, *, to_client: bool = False, fate: str = "forwarded") -> None:
+    """`ago` is counted from when the test began, so that it may take its time."""
+    assert history._record.began
     direction = TO_CLIENT if to_client else TO_SERVER
     conn = 2 if to_client else 1
-    history.feed(pack(time.monotonic() - ago, text, conn=conn, direction=direction, fate=fate))
+    history.feed(pack(history._record.began + 10 - ago, text, conn=conn, direction=direction, fate=fate))
 
 
 def begun() -> History:
     history = History()
-    passed(history, 10, b"PING\r\n")
+    history.feed(pack(time.monotonic() - 10, b"PING\r\n", conn=1, direction=TO_SERVER))
     return history
 
 

@@ -176,7 +176,7 @@ def number(page: Page) -> int:
     return int(page.evaluate("Reveal.getSlides().indexOf(Reveal.getCurrentSlide()) + 1"))
 
 
-def wait_for(page: Page, state: str, deadline: float = 60) -> None:
+def wait_for(page: Page, state: str, deadline: float = 120) -> None:
     page.wait_for_function("state => stage.here().state === state", arg=state, timeout=1000 * deadline)
 
 

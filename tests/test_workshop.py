@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import http.client
 import json
@@ -22,8 +23,10 @@ import psutil
 import pytest
 from conftest import Connect, Nest
 from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NoAnswerError
+from nats.js import JetStreamContext
 from nats.js.api import ExternalStream, StreamConfig, StreamSource
-from nats.js.errors import NotFoundError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 from test_cli import assert_one_line, ended, get, line, natsdemo, running
 
 from natsdemo import faults
@@ -40,9 +43,10 @@ ANN, BOB, EVE = "reader-01", "reader-02", "reader-03"
 NOON = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
 
 
-@pytest.fixture
-async def room(tmp_path: Path) -> AsyncIterator[Room]:
-    async with Room(tmp_path / "room", 3) as room:
+@pytest.fixture(params=[1, 3], ids=["one server", "a cluster"])
+async def room(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Room]:
+    """One that stands on a cluster has its readers on different servers."""
+    async with Room(tmp_path / "room", 3, cluster=request.param) as room:
         yield room
 
 
@@ -67,11 +71,20 @@ async def until(condition: Callable[[], object], within: float = 5) -> None:
             await asyncio.sleep(0.01)
 
 
+async def store(js: JetStreamContext, data: bytes) -> None:
+    """In a cluster the stream may be there before all servers know of it, or before it has a leader."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(NoStreamResponseError, NoAnswerError):
+                await js.publish("orders.new", data, timeout=1, headers={"Nats-Msg-Id": data.decode()})
+                return
+
+
 # Walls
 
 
 async def test_a_reader_who_tries_gets_nothing_of_another_reader(room: Room, connect: Connect) -> None:
-    ann, helper, eve = [await connect(room.tickets[name].url()) for name in (ANN, ANN, EVE)]
+    ann, helper, eve = [await connect(room.tickets[name].urls) for name in (ANN, ANN, EVE)]
     seen: list[tuple[str, bytes]] = []
 
     async def see(msg: Any) -> None:
@@ -87,22 +100,22 @@ async def test_a_reader_who_tries_gets_nothing_of_another_reader(room: Room, con
     await helper.subscribe("help", cb=reply)
     await barrier(helper)
     await ann.jetstream().add_stream(name="ORDERS", subjects=["orders.>"])
-    await ann.jetstream().publish("orders.new", b"secret")
+    await store(ann.jetstream(), b"secret")
     await ann.publish("natsdemo.progress", b"secret")
     assert (await ann.request("help", b"secret")).data == b"secret"
     await barrier(ann)
 
     with pytest.raises(NoRespondersError):
-        await (await connect(room.tickets[BOB].url())).request("help", b"let me in")
+        await (await connect(room.tickets[BOB].urls)).request("help", b"let me in")
     await eve.publish("the.end", b"")
     await until(lambda: seen)
     assert seen == [("the.end", b"")], "what she said herself, and nothing else"
 
 
 async def test_nor_of_what_another_reader_has_stored(room: Room, connect: Connect) -> None:
-    ann, eve = [(await connect(room.tickets[name].url())).jetstream() for name in (ANN, EVE)]
+    ann, eve = [(await connect(room.tickets[name].urls)).jetstream() for name in (ANN, EVE)]
     await ann.add_stream(name="ORDERS", subjects=["orders.>"])
-    await ann.publish("orders.new", b"secret")
+    await store(ann, b"secret")
     await (await ann.create_key_value(bucket="safe")).put("key", b"secret")
 
     assert await eve.streams_info() == []
@@ -114,7 +127,7 @@ async def test_nor_of_what_another_reader_has_stored(room: Room, connect: Connec
     for number, source in enumerate((StreamSource(name="ORDERS"), outside)):
         await eve.add_stream(StreamConfig(name=f"COPY{number}", sources=[source]))
     await eve.add_stream(name="ORDERS", subjects=["orders.>"])
-    await eve.publish("orders.new", b"her own")
+    await store(eve, b"her own")
     copies = await eve.pull_subscribe("", stream="COPY0", durable="reader")
     (copy,) = await copies.fetch(1, timeout=5)
     assert copy.data == b"her own"
@@ -126,9 +139,9 @@ async def test_nobody_gets_in_without_the_password_or_reports_in_the_name_of_ano
     room: Room, connect: Connect
 ) -> None:
     nobody = room.tickets[ANN]._replace(password="guessed")
-    with pytest.raises(RoomError, match=r"^The workshop at 127\.0\.0\.1:\d+ has no seat for this ticket: [^.]*\.$"):
+    with pytest.raises(RoomError, match=r"^The workshop at 127\.0\.0\.1:\d+.* has no seat for this ticket: [^.]*\.$"):
         await Seat(nobody).start()
-    eve = await connect(room.tickets[EVE].url())
+    eve = await connect(room.tickets[EVE].urls)
     said = json.dumps({"lesson": "01", "kind": "claim", "name": "I am Ann.", "outcome": "held"}).encode()
     for subject in (f"progress.{ANN}", f"natsdemo.progress.{ANN}", "natsdemo.progress"):
         await eve.publish(subject, said)
@@ -137,7 +150,7 @@ async def test_nobody_gets_in_without_the_password_or_reports_in_the_name_of_ano
 
 
 async def test_a_reader_cannot_fill_the_disk_of_the_teacher(room: Room, connect: Connect) -> None:
-    limits = (await (await connect(room.tickets[ANN].url())).jetstream().account_info()).limits
+    limits = (await (await connect(room.tickets[ANN].urls)).jetstream().account_info()).limits
     assert 0 < limits.max_storage <= 200_000_000
     assert 0 < limits.max_memory <= 200_000_000
     assert limits.max_streams > 0
@@ -165,7 +178,13 @@ async def test_a_sheet_holds_the_ticket_of_its_reader_and_of_nobody_else(room: R
     assert room.tickets[BOB].password not in file.read_text()
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", "[1]", '{"name": "x"}', '"x"', b"\xff\xfe"])
+NEARLY = '{"name": "x", "password": "y", "addresses": %s}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "", "{}", "[1]", '{"name": "x"}', '"x"', b"\xff\xfe", *(NEARLY % a for a in ("4", "[]", "[4]"))],
+)
 def test_a_file_that_is_no_ticket(tmp_path: Path, content: str | bytes | None) -> None:
     file = tmp_path / "ticket.json"
     if content is not None:
@@ -178,7 +197,7 @@ def test_a_file_that_is_no_ticket(tmp_path: Path, content: str | bytes | None) -
 
 
 def test_a_ticket_does_not_show_its_password() -> None:
-    assert "hush" not in repr(Ticket(ANN, "hush", "127.0.0.1", 4222))
+    assert "hush" not in repr(Ticket(ANN, "hush", ["127.0.0.1:4222"]))
 
 
 # TLS
@@ -199,7 +218,7 @@ async def test_beyond_loopback_there_is_no_room_without_tls(
 
 
 async def test_beyond_loopback_nobody_speaks_in_plain_text(far_room: Room, address: str) -> None:
-    reader, writer = await asyncio.open_connection(address, far_room.server.port)
+    reader, writer = await asyncio.open_connection(address, far_room.servers[0].port)
     info = json.loads((await asyncio.wait_for(reader.readline(), 5)).removeprefix(b"INFO "))
     assert info["tls_required"]
     assert info["auth_required"]
@@ -208,9 +227,9 @@ async def test_beyond_loopback_nobody_speaks_in_plain_text(far_room: Room, addre
     writer.write(f"CONNECT {said}\r\nPING\r\n".encode())
     assert b"PONG" not in await asyncio.wait_for(reader.read(), 5)
     writer.close()
-    ours = psutil.Process(far_room.server.pid).net_connections()
+    ours = psutil.Process(far_room.servers[0].pid).net_connections()
     beyond = [c.laddr.port for c in ours if c.status == "LISTEN" and c.laddr.ip != "127.0.0.1"]
-    assert beyond == [far_room.server.port], "and not the pages, which ask for no password"
+    assert beyond == [far_room.servers[0].port], "and not the pages, which ask for no password"
 
 
 async def test_a_seat_beyond_loopback_is_plain_for_lessons_and_changes_no_byte(
@@ -227,7 +246,7 @@ async def test_a_seat_beyond_loopback_is_plain_for_lessons_and_changes_no_byte(
             await ann.publish("big", payload)
         for _ in range(10):
             assert (await sub.next_msg(5)).data == payload
-        page = await far_room.server.monitor("connz?auth=1")
+        page = await far_room.servers[0].monitor("connz?auth=1")
         mine = [each for each in page["connections"] if each["authorized_user"] == ANN]
         assert len(mine) == 2
         assert all(each["tls_version"] for each in mine)
@@ -238,11 +257,11 @@ async def test_a_seat_beyond_loopback_is_plain_for_lessons_and_changes_no_byte(
 
 async def test_a_slow_network_is_no_hindrance_and_carries_no_secret(far_room: Room, connect: Connect) -> None:
     ticket = far_room.tickets[ANN]
-    async with Tap(far_room.server) as slow:
+    async with Tap(far_room.servers[0]) as slow:
         (url,) = map(urlsplit, slow.urls)
         assert url.port
         with slow.inject(faults.throttle(10_000)):  # bytes a second
-            async with Seat(ticket._replace(host="127.0.0.1", port=url.port)) as seat:
+            async with Seat(ticket._replace(addresses=[f"127.0.0.1:{url.port}"])) as seat:
                 ann = await connect(seat.environment["NATS_URL"])
                 sub = await ann.subscribe("hello")
                 await ann.publish("hello", b"whisper")
@@ -257,9 +276,9 @@ async def test_a_slow_network_is_no_hindrance_and_carries_no_secret(far_room: Ro
 async def test_a_seat_is_kept_while_the_server_restarts(far_room: Room, connect: Connect) -> None:
     async with Seat(far_room.tickets[ANN], report=True) as seat:
         ann = await connect(seat.environment["NATS_URL"])
-        await far_room.server.kill()
+        await far_room.servers[0].kill()
         await until(lambda: not ann.is_connected)
-        await far_room.server.start()
+        await far_room.servers[0].start()
         await until(lambda: ann.is_connected)
         await barrier(ann)
         await ann.close()
@@ -268,19 +287,59 @@ async def test_a_seat_is_kept_while_the_server_restarts(far_room: Room, connect:
 async def test_who_sits_down_in_another_room_is_told(far_room: Room, tmp_path: Path, address: str) -> None:
     ticket = far_room.tickets[ANN]
     async with Room(tmp_path / "other", 1, address=address) as other:
-        assert other.server.port
+        there = other.tickets[ANN]
         with pytest.raises(
             RoomError, match=r"is not the one of this ticket .*: ask your teacher for the ticket of today"
         ):
-            await Seat(ticket._replace(port=other.server.port)).start()
-        mixed = ticket._replace(port=other.server.port, authority=other.tickets[ANN].authority)
+            await Seat(ticket._replace(addresses=there.addresses)).start()
+        mixed = ticket._replace(addresses=there.addresses, authority=there.authority)
         with pytest.raises(RoomError, match="has no seat for this ticket"):
             await Seat(mixed).start()
     with pytest.raises(RoomError, match=r"^No nats-server answers at .* in the network of the room"):
-        await Seat(ticket._replace(port=free_port())).start()
-    plain = Ticket(ANN, "x", "127.0.0.1", free_port())
+        await Seat(ticket._replace(addresses=[f"{address}:{free_port()}"])).start()
+    plain = Ticket(ANN, "x", [f"127.0.0.1:{free_port()}"])
     with pytest.raises(RoomError, match=r"^The workshop at .* does not answer: ask your teacher"):
         await Seat(plain).start()
+
+
+# A cluster
+
+
+async def test_a_seat_and_the_reports_outlive_one_of_the_servers(
+    tmp_path: Path, address: str, connect: Connect, quiet: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Room(tmp_path / "room", 3, address=address, cluster=3) as room:
+        for ticket, server in zip(room.tickets.values(), room.servers, strict=True):
+            assert ticket.urls[0].endswith(f":{server.port}"), "each server has its part of the readers"
+        async with Seat(room.tickets[ANN], report=True) as seat:
+            reader = await connect(seat.environment["NATS_URL"])
+            assert await room.here() == {ANN}
+            await room.servers[0].kill()
+            await until(lambda: not reader.is_connected)
+            await until(lambda: reader.is_connected)
+            await barrier(reader)
+            wear(monkeypatch, seat)
+            claim("I went on.", True)
+            await until(lambda: room.board.readers, within=30)
+            assert room.board.readers[ANN].what == "held: I went on."
+
+
+async def test_a_route_needs_a_password_that_nobody_can_see(tmp_path: Path) -> None:
+    async with Room(tmp_path / "room", 1, cluster=3) as hall:
+        (server, *_) = hall.servers
+        assert server.pid
+        process = psutil.Process(server.pid)
+        (route,) = re.findall(r'listen: "127.0.0.1:(\d+)"', (server.directory / "server").read_text())
+        assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
+        assert "route:" not in " ".join(process.cmdline())
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(route))
+        info = json.loads((await asyncio.wait_for(reader.readline(), 5)).removeprefix(b"INFO "))
+        assert info["auth_required"]
+        writer.write(b'CONNECT {"verbose":false,"server_name":"spy","cluster":"workshop"}\r\nPING\r\n')
+        said = await asyncio.wait_for(reader.read(), 5)
+        assert b"Authorization" in said
+        assert b"PONG" not in said
+        writer.close()
 
 
 @pytest.mark.parametrize(
@@ -367,23 +426,29 @@ async def test_a_report_never_hurts_the_lesson(quiet: None, monkeypatch: pytest.
         assert time.monotonic() - start < 2
 
 
+@pytest.mark.parametrize("cluster", [1, 3])
 async def test_a_room_that_is_opened_again_knows_its_readers_and_how_far_they_were(
-    tmp_path: Path, connect: Connect, quiet: None, monkeypatch: pytest.MonkeyPatch
+    cluster: int, tmp_path: Path, connect: Connect, quiet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Room(tmp_path / "room", 1) as room, Seat(room.tickets[ANN], report=True) as seat:
+    async with (
+        Room(tmp_path / "room", 1, cluster=cluster) as room,
+        Seat(room.tickets[ANN], report=True) as seat,
+    ):
         wear(monkeypatch, seat)
         claim("Kept.", True)
-        js = (await connect(room.tickets[ANN].url())).jetstream()
-        await js.add_stream(name="MINE", subjects=["mine"])
-        await js.publish("mine", b"1")
+        js = (await connect(room.tickets[ANN].urls)).jetstream()
+        await js.add_stream(name="ORDERS", subjects=["orders.>"], num_replicas=cluster)
+        await store(js, b"1")
         await until(lambda: room.board.readers)
         first = room.tickets[ANN]
-    async with Room(tmp_path / "room", 2, port=first.port) as again:
+    port = int(first.addresses[0].rpartition(":")[2])
+    async with Room(tmp_path / "room", 2, port=port, cluster=cluster) as again:
         assert again.tickets[ANN] == first
-        await until(lambda: again.board.readers)
+        await until(lambda: again.board.readers, within=30)
         assert again.board.readers[ANN].lessons["01-publish-subscribe"].claims == {"Kept.": True}
-        js = (await connect(first.url())).jetstream()
-        assert (await js.stream_info("MINE")).state.messages == 1
+        js = (await connect(first.urls)).jetstream()
+        await store(js, b"2")  # once all leaders are elected
+        assert (await js.stream_info("ORDERS")).state.messages == 2
         assert (await js.account_info()).limits.max_storage > 0
 
 
@@ -613,5 +678,5 @@ async def test_thirty_readers_at_once_are_green_in_three_lessons(tmp_path: Path)
 
 def test_the_accounts_are_readable() -> None:
     text = accounts({ANN: "one", "teacher": "two"})
-    assert 'exports: [{ stream: "natsdemo.progress", accounts: [teacher] }]' in text
-    assert f'account: {ANN}, subject: "natsdemo.progress" }}, to: "progress.{ANN}"' in text
+    assert f'service: "progress.{ANN}", accounts: [{ANN}]' in text
+    assert f'account: teacher, subject: "progress.{ANN}" }}, to: "natsdemo.progress"' in text

@@ -1,4 +1,4 @@
-"""`natsdemo workshop`: a room of readers on one server, and the teacher's page of how far they are."""
+"""`natsdemo workshop`: a room of readers on one server or a cluster, and the teacher's page of how far they are."""
 
 import asyncio
 import datetime
@@ -25,19 +25,23 @@ def workshop(
         str, typer.Option(metavar="ADDRESS", help="This machine's address in the room's network; TLS is on then.")
     ] = HOST,
     port: Annotated[int, typer.Option(metavar="P", min=1, max=65535, help="Where readers connect.")] = 4222,
+    cluster: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many servers; the others listen at the ports after P.")
+    ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where tickets and progress are kept; build/workshop if left out."),
     ] = None,
 ) -> None:
-    """Run a server for a room of readers, with an account for each.
+    """Run a server, or a cluster, for a room of readers, with an account for each.
 
     It runs until Ctrl-C. For each reader there is a sheet in DIR/readers, with their ticket in it: give it to them and
     to nobody else. The page of progress is for this machine only; it knows of those readers who chose to report. A
     workshop that is started again in the same DIR knows its readers, and how far they were; delete DIR for a new one.
     """
     logging.getLogger("asyncio").addHandler(logging.NullHandler())  # it remarks on how TLS connections end
-    room = Room((out or notebooks_dir().parent / "build" / "workshop").absolute(), readers, address=listen, port=port)
+    folder = (out or notebooks_dir().parent / "build" / "workshop").absolute()
+    room = Room(folder, readers, address=listen, port=port, cluster=cluster)
     asyncio.run(_serve(room, {lesson.stem: _claims(lesson) for lesson in find_lessons([])}))
 
 
@@ -51,11 +55,12 @@ async def _serve(room: Room, lessons: dict[str, int]) -> None:
     async with until_interrupted(), room:
         port, secret = free_port(), secrets.token_urlsafe(12)
         page = _page(room, lessons, secret).listen(port, HOST)
-        print(f"server    {room.server.url}{'' if room.address.is_loopback else ', with TLS'}")
+        for server in room.servers:
+            print(f"server    {server.url}{'' if room.address.is_loopback else ', with TLS'}")
         print(f"sheets    {room.folder}/readers: one for each of {len(room.tickets)} readers")
         print(f"progress  http://{HOST}:{port}/{secret}")
         try:
-            await their_end(room.server)
+            await their_end(*room.servers)
         finally:
             page.stop()
         raise ServerError("The server was ended by somebody else: start the workshop again.")

@@ -94,12 +94,16 @@ class Cluster(Mapping[str, Server]):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(patience):
                         return await self._start_all()
-                await self.close()
+                await self._forget()
             return await self._start_all()
         except BaseException:
             if fresh:
-                await self.close()
+                await self._forget()
             raise
+
+    async def _forget(self) -> None:
+        """Stop all servers, so that the next start is the first again."""
+        await self.close()
 
     async def _start_all(self) -> Self:
         try:

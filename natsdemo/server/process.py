@@ -110,8 +110,8 @@ class Server:
 
     @property
     def empty(self) -> bool:
-        """Whether it was never started, or closed since: it has no data."""
-        return self._dir is None
+        """Whether it has no data: it was never started, or closed since, and nobody keeps its store."""
+        return self._dir is None and not (self._store_dir and Path(self._store_dir).exists())
 
     @property
     def store_dir(self) -> Path:
@@ -279,7 +279,7 @@ class Server:
             ) from None
         return self._dir
 
-    async def _until_ready(self, ready: Callable[[], bool], deadline: float = 10) -> None:
+    async def _until_ready(self, ready: Callable[[], bool], deadline: float = 20) -> None:
         """Wait for `ready`, in a thread since it blocks; a server that ended or never answers is an error."""
         end = time.monotonic() + deadline
         pause = 0.002

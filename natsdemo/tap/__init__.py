@@ -284,10 +284,11 @@ class Tap(_Recorder):
         await self.close()
 
     def __repr__(self) -> str:
-        if self._control and self._ended:
-            return "<Tap whose process has ended>"
         state = f"at {', '.join(map(_shown, self._urls.values()))}" if self._control else "closed"
-        return f"<Tap {state}, {len(self._history)} events>"
+        try:
+            return f"<Tap {state}, {len(self._history)} events>"
+        except TapError:
+            return "<Tap whose process has ended>"
 
     def _repr_html_(self) -> str:
         return f"<code>{html.escape(repr(self))}</code>"

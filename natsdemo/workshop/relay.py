@@ -1,34 +1,38 @@
-"""Carries clients that speak plain NATS to a server that wants TLS.
+"""Carries clients that speak plain NATS, to one address, to servers that want TLS, or of which there are several.
 
 A Tap cannot look into TLS, and a lesson without its Tap has nothing to show. So on the reader's machine, where nobody
-else listens, the wire stays readable, and from there to the server it is not.
+else listens, the wire stays readable, and from there to the server it is not. And a lesson that knows one address only
+comes back to another server of a cluster.
 """
 
 import asyncio
 import contextlib
 import json
 import ssl
+from collections import deque
 from typing import Self
 
 from natsdemo.server.loopback import HOST, free_port
 
 CHUNK = 1 << 16
-PATIENCE = 10  # seconds until a server that says nothing is none
+PATIENCE = 10  # seconds until a server that says nothing is none; a room that sits down all at once takes some
 # What INFO says of TLS, which the Relay has seen to, and of other addresses, where there is no Relay.
 NOT_FOR_CLIENTS = ("tls_required", "tls_verify", "tls_available", "connect_urls")
 
 
 class Relay:
-    """A port on loopback, `port`, behind which there is a nats-server beyond TLS.
+    """A port on loopback, `address`, behind which there are nats-servers.
 
     Every byte passes unchanged, except for the first line of the server, INFO, which no longer asks for TLS.
 
-    Parameters: `host` and `port` of the server; `context`, whom to trust; `server_name`, what the certificate names.
+    Parameters: `addresses` of the servers, the preferred one first; `context`, whom to trust, without which there is no
+    TLS; `server_name`, what the certificate names.
     """
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext, server_name: str) -> None:
+    def __init__(self, addresses: list[str], context: ssl.SSLContext | None, server_name: str) -> None:
         self.port = free_port()
-        self._target = host, port
+        self.address = f"{HOST}:{self.port}"
+        self._targets = deque(addresses)
         self._context = context
         self._server_name = server_name
         self._listener: asyncio.Server | None = None
@@ -40,16 +44,33 @@ class Relay:
         return self
 
     async def dial(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the server and return its INFO, for a client that need not care for TLS, and the connection.
+        """Connect to a server and return its INFO, for a client that need not care for TLS, and the connection.
 
-        Raises `OSError` if it does not answer or is not the one that we trust, `ValueError` if it speaks no NATS.
+        It is the one that answered last, or the next that does. Raises what the last of them has failed with: `OSError`
+        if it does not answer or is not one that we trust, `ValueError` if it speaks no NATS.
         Source: https://docs.nats.io/reference/reference-protocols/nats-protocol
         """
+        for _ in range(len(self._targets) - 1):
+            with contextlib.suppress(OSError, ValueError):
+                return await self._dial_first()
+        return await self._dial_first()
+
+    async def _dial_first(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        address = self._targets[0]
+        try:
+            return await self._dial(*address.split(":"))
+        except (OSError, ValueError):
+            if self._targets[0] == address:  # and nobody else has found out before us
+                self._targets.rotate(-1)
+            raise
+
+    async def _dial(self, host: str, port: str) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
         async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_connection(*self._target)
+            reader, writer = await asyncio.open_connection(host, port)
             try:
                 info = json.loads((await reader.readline()).removeprefix(b"INFO "))
-                await writer.start_tls(self._context, server_hostname=self._server_name)
+                if self._context:
+                    await writer.start_tls(self._context, server_hostname=self._server_name)
             except BaseException:
                 writer.close()
                 raise

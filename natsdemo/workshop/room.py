@@ -1,5 +1,6 @@
-"""The teacher's side: one nats-server, with an account for each reader as a wall between them."""
+"""The teacher's side: a nats-server, or a cluster, with an account for each reader as a wall between them."""
 
+import asyncio
 import contextlib
 import ipaddress
 import json
@@ -7,6 +8,8 @@ import secrets
 import shutil
 import ssl
 import subprocess
+import time
+from collections import deque
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,16 +19,16 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 from nats.js.api import DiscardPolicy, StreamConfig
 
-from natsdemo.server import Server, ServerError
-from natsdemo.server.loopback import HOST, fetch
+from natsdemo.server import Cluster, Server, ServerError
+from natsdemo.server.loopback import HOST, fetch, free_port
 
 from .board import Board
 from .sheet import sheet
 from .ticket import RoomError, Ticket, write_secret
 
 TEACHER = "teacher"
-# The subject of a reader's own account that is exported to the teacher alone, and how it begins there: the server puts
-# the reader's name behind it, so that nobody can report in another's.
+# What readers report to, and how it begins in the teacher's account: the server puts the reader's name behind it, so
+# that nobody can report in another's.
 REPORT = "natsdemo.progress"
 PROGRESS = "progress"
 
@@ -36,41 +39,46 @@ VALID = 365  # days
 # Much more than the lessons need, and not enough for one reader to fill the teacher's disk.
 LIMITS = {"max_memory": "32MB", "max_file": "128MB", "max_streams": 100, "max_consumers": 500}
 LONGEST = 2048  # bytes of a report
+PATIENCE = 20  # seconds
 MANY = 5000  # reports of a reader that are kept; a whole course makes about a thousand
 
 
 class Room:
-    """A nats-server for so many readers, and the tickets for them.
+    """A nats-server, or a cluster, for so many readers, and the tickets for them.
 
-    Use it with `async with Room(folder, 30) as room`. In `folder` it keeps the tickets, the server's certificate and
-    what JetStream stores: a room that is opened there again knows its readers, and what they have proved.
+    Use it with `async with Room(folder, 30) as room`. In `folder` it keeps the tickets, the servers' certificate and
+    what JetStream stores: a room that is opened there again, with as many servers, knows its readers, and what they
+    have proved.
 
     Parameters: `folder`; `readers`, how many; `address`, where it listens, an IPv4 address of this machine (beyond
-    loopback with TLS, for which `openssl` is needed); `port`, by default a free one.
+    loopback with TLS, for which `openssl` is needed); `port`, by default a free one; `cluster`, how many servers there
+    are, of which the others listen at the ports after it.
     """
 
-    def __init__(self, folder: Path, readers: int, *, address: str = HOST, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, readers: int, *, address: str = HOST, port: int | None = None, cluster: int = 1
+    ) -> None:
         self.folder = folder
         self.address = _address(address)
         self.tickets: dict[str, Ticket] = {}
         self.board = Board()
         self._names = [f"reader-{number:02}" for number in range(1, readers + 1)]
-        self._port = port
-        self._server: _Listening | None = None
+        self._ports = [port + node if port else free_port() for node in range(cluster)]
+        self._world: _Listening | _Hall | None = None
         self._client: Client | None = None
         self._reports: Subscription | None = None
 
     @property
-    def server(self) -> Server:
-        """Its nats-server."""
-        assert self._server, "the room is not open"
-        return self._server
+    def servers(self) -> list[Server]:
+        """Its nats-servers."""
+        assert self._world, "the room is not open"
+        return [self._world] if isinstance(self._world, Server) else list(self._world.values())
 
     async def start(self) -> Self:
-        """Start the server, write the tickets, and follow what readers report.
+        """Start the servers, write the tickets, and follow what readers report.
 
         Raises `RoomError` if it is to listen beyond loopback and there can be no TLS, `ServerError` with the server's
-        own reason if that does not start.
+        own reason if one does not start.
         """
         try:
             return await self._start()
@@ -85,16 +93,20 @@ class Room:
         pem = None if self.address.is_loopback else certificate(self.folder, str(self.address))
         passwords = {name: self._password(name) for name in [*self._names, TEACHER]}
         config = accounts(passwords) + (_tls(pem) if pem else "")
-        self._server = _Listening(str(self.address), config, self.folder / "store", self._port)
-        await self._server.start()
+        if len(self._ports) == 1:
+            self._world = _Listening("workshop", str(self.address), self._ports[0], config, self.folder / "store")
+        else:
+            self._world = _Hall(str(self.address), self._ports, config, self.folder)
+        await self._world.start()
         try:
-            assert self._server.port
-            where = str(self.address), self._server.port, _authority(pem) if pem else ""
-            self.tickets = {name: Ticket(name, passwords[name], *where) for name in self._names}
-            for name, ticket in self.tickets.items():
+            authority = _authority(pem) if pem else ""
+            addresses = deque(f"{self.address}:{port}" for port in self._ports)
+            for name in self._names:
+                self.tickets[name] = ticket = Ticket(name, passwords[name], list(addresses), authority)
                 ticket.save(self.path(name))
                 write_secret(self.path(name).with_suffix(".html"), sheet(ticket))
-            await self._follow(Ticket(TEACHER, passwords[TEACHER], *where))
+                addresses.rotate(-1)  # so that each server gets its part of the readers
+            await self._follow(Ticket(TEACHER, passwords[TEACHER], list(addresses), authority))
         except BaseException:
             await self.close()
             raise
@@ -114,26 +126,38 @@ class Room:
         options: dict[str, Any] = {}
         if teacher.authority:
             options = {"tls": trust(teacher.authority), "tls_hostname": SERVER_NAME}
-        self._client = await nats.connect(teacher.url(), name="teacher", max_reconnect_attempts=-1, **options)
+        self._client = await nats.connect(teacher.urls, name="teacher", max_reconnect_attempts=-1, **options)
         js = self._client.jetstream()
         kept = StreamConfig(
             name="PROGRESS",
             subjects=[f"{PROGRESS}.*"],
             max_msg_size=LONGEST,
             max_msgs_per_subject=MANY,
+            num_replicas=min(len(self.servers), 3),
             discard=DiscardPolicy.OLD,
         )
-        await js.add_stream(kept)
 
         async def take(msg: Any) -> None:
             self.board.take(msg.subject.removeprefix(f"{PROGRESS}."), msg.data, msg.metadata.timestamp)
 
-        self._reports = await js.subscribe(f"{PROGRESS}.*", cb=take, ordered_consumer=True)
+        end = time.monotonic() + PATIENCE
+        while not self._reports:  # a cluster that was started again elects its leaders first
+            try:
+                await js.add_stream(kept)
+                self._reports = await js.subscribe(f"{PROGRESS}.*", cb=take, ordered_consumer=True)
+            except Error as problem:
+                if time.monotonic() > end:
+                    raise RoomError(f"What readers report cannot be kept ({problem}): name another folder.") from None
+                await asyncio.sleep(0.2)
 
     async def here(self) -> set[str]:
         """The readers who are connected now."""
-        page = await self.server.monitor("accstatz")
-        return {each["acc"] for each in page["account_statz"] if each["conns"]} & set(self._names)
+        here: set[str] = set()
+        for server in self.servers:
+            with contextlib.suppress(ServerError):  # one of several may be down
+                page = await server.monitor("accstatz")
+                here |= {each["acc"] for each in page["account_statz"] if each["conns"]}
+        return here & set(self._names)
 
     async def close(self) -> None:
         """Close the room; its folder stays. Closing twice does no harm."""
@@ -142,8 +166,8 @@ class Room:
                 await self._reports.unsubscribe()  # closing the client would leave its heartbeat's task behind
         if self._client:
             await self._client.close()
-        if self._server:
-            await self._server.close()
+        if self._world:
+            await self._world.close()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -155,14 +179,14 @@ class Room:
 class _Listening(Server):
     """A server that listens where it is told; its monitoring pages, which ask for no password, stay on loopback."""
 
-    def __init__(self, address: str, config: str, store_dir: Path, port: int | None) -> None:
+    def __init__(self, name: str, address: str, port: int, config: str, store_dir: Path, settings: str = "") -> None:
         super().__init__(
-            "workshop",
+            name,
             config=config,
             port=port,
             store_dir=store_dir,
             flags=("-a", address),
-            settings=f'http: "{HOST}:0"',  # the port is a flag
+            settings=f'http: "{HOST}:0"\n{settings}',  # the port is a flag
         )
         self._address = address
 
@@ -178,23 +202,53 @@ class _Listening(Server):
             return False
 
 
+class _Hall(Cluster):
+    """A cluster that listens where it is told. Its routes stay on loopback, and ask for a password that is in no flag:
+    flags can be read by everybody on this machine, and who has a route has what crosses it.
+
+    Source: https://docs.nats.io/running-a-nats-service/configuration/clustering/cluster_config
+    """
+
+    def __init__(self, address: str, ports: list[int], config: str, folder: Path) -> None:
+        password = secrets.token_hex(16)
+        self.listens = self.routes = {f"n{number}": f"{HOST}:{free_port()}" for number in range(1, len(ports) + 1)}
+        routes = json.dumps([f"nats://route:{password}@{where}" for where in self.routes.values()])
+        self._servers = {
+            name: _Listening(
+                name,
+                address,
+                port,
+                config,
+                folder / "store" / name,
+                f'cluster {{ name: workshop, listen: "{where}", routes: {routes}, no_advertise: true,'
+                f' authorization {{ user: route, password: "{password}", timeout: 5 }} }}',
+            )
+            for (name, where), port in zip(self.listens.items(), ports, strict=True)
+        }
+
+    async def _forget(self) -> None:
+        await super()._forget()
+        for server in self.values():
+            shutil.rmtree(server.store_dir, ignore_errors=True)
+
+
 def accounts(passwords: dict[str, str]) -> str:
     """Return the accounts in nats-server's own language, from users and their passwords; the teacher is one of them.
 
-    Each reader is alone in an account with JetStream, from which nothing gets out but what is exported to the teacher.
+    Each reader is alone in an account with JetStream, out of which nothing gets but what they report: to a service of
+    the teacher's, with a subject for each reader that nobody else has. It is the stream who answers, so that a report
+    that came while it had no leader is known to be lost.
     Source: https://docs.nats.io/running-a-nats-service/configuration/securing_nats/accounts
     """
     readers = [name for name in passwords if name != TEACHER]
     limits = ", ".join(f"{key}: {value}" for key, value in LIMITS.items())
     lines = [
-        f"  {name} {{ jetstream {{ {limits} }}, {_user(name, passwords)},"
-        f' exports: [{{ stream: "{REPORT}", accounts: [{TEACHER}] }}] }}'
+        f"  {name} {{ jetstream {{ {limits} }}, {_user(name, passwords)}, imports: ["
+        f' {{ service: {{ account: {TEACHER}, subject: "{PROGRESS}.{name}" }}, to: "{REPORT}" }} ] }}'
         for name in readers
     ]
-    imports = [
-        f'    {{ stream: {{ account: {name}, subject: "{REPORT}" }}, to: "{PROGRESS}.{name}" }}' for name in readers
-    ]
-    teacher = [f"  {TEACHER} {{ jetstream: enabled, {_user(TEACHER, passwords)}, imports: [", *imports, "  ] }"]
+    exports = [f'    {{ service: "{PROGRESS}.{name}", accounts: [{name}] }}' for name in readers]
+    teacher = [f"  {TEACHER} {{ jetstream: enabled, {_user(TEACHER, passwords)}, exports: [", *exports, "  ] }"]
     return "\n".join(["accounts {", *lines, *teacher, "}", ""])
 
 

@@ -16,13 +16,15 @@ from .relay import Relay
 from .room import LONGEST, REPORT, SERVER_NAME, trust
 from .ticket import RoomError, Ticket
 
+AGAIN = 0.5  # seconds
+
 
 class Seat:
     """A reader's seat in the room: `environment` is what their lessons need to run there.
 
     Parameters: `ticket`; `report`, whether the teacher is to be told what the lessons prove. Lessons hand that over in
     datagrams on this machine's loopback, which cost them microseconds and cannot fail them; from here it goes on over
-    NATS, to a subject of the reader's own account.
+    NATS, to a service that is the teacher's.
     """
 
     def __init__(self, ticket: Ticket, *, report: bool = False) -> None:
@@ -46,15 +48,16 @@ class Seat:
 
     async def _start(self) -> None:
         ticket = self.ticket
-        if ticket.authority:
-            self._relay = await self._secured()
-        url = ticket.url(self._relay.port if self._relay else None)
+        (url, *others) = ticket.urls
+        if ticket.authority or others:
+            self._relay = await self._relayed()
+            url = ticket.url_at(self._relay.address)
         try:
             await External(url).start()
         except ServerError as problem:
             what = "has no seat for this ticket" if "refuses" in str(problem) else "does not answer"
             raise RoomError(
-                f"The workshop at {ticket.host}:{ticket.port} {what}: ask your teacher whether it runs, and whether "
+                f"The workshop at {ticket.where} {what}: ask your teacher whether it runs, and whether "
                 "your ticket is of today."
             ) from None
         self.environment = {"NATS_URL": url}
@@ -65,29 +68,30 @@ class Seat:
             self._forwarding = asyncio.create_task(self._forward(self._client))
             self.environment["NATSDEMO_PROGRESS"] = str(self._inbox.get_extra_info("sockname")[1])
 
-    async def _secured(self) -> Relay:
+    async def _relayed(self) -> Relay:
         ticket = self.ticket
         try:
-            relay = Relay(ticket.host, ticket.port, trust(ticket.authority), SERVER_NAME)
+            relay = Relay(ticket.addresses, trust(ticket.authority) if ticket.authority else None, SERVER_NAME)
             *_, writer = await relay.dial()
         except ssl.SSLError as error:
             raise RoomError(
-                f"The server at {ticket.host}:{ticket.port} is not the one of this ticket ({error.reason}): "
+                f"The server at {ticket.where} is not the one of this ticket ({error.reason}): "
                 "ask your teacher for the ticket of today."
             ) from None
         except (OSError, ValueError):
             raise RoomError(
-                f"No nats-server answers at {ticket.host}:{ticket.port}: ask your teacher whether the workshop runs, "
+                f"No nats-server answers at {ticket.where}: ask your teacher whether the workshop runs, "
                 "and see that you are in the network of the room."
             ) from None
         writer.close()
         return await relay.start()
 
     async def _forward(self, client: Client) -> None:
+        """Pass on what lessons say, each until the teacher's stream has it: twice does no harm."""
         while True:
             data = await self._said.get()
-            with contextlib.suppress(Error):  # while the room is out of reach, and too much waits for it
-                await client.publish(REPORT, data)
+            while not await _taken(client, data):  # noqa: ASYNC110 (nobody tells when the room is there again)
+                await asyncio.sleep(AGAIN)
             self._said.task_done()
 
     async def close(self) -> None:
@@ -125,6 +129,14 @@ class _Inbox(asyncio.DatagramProtocol):
         with contextlib.suppress(asyncio.QueueFull):
             if len(data) <= LONGEST:
                 self._said.put_nowait(data)
+
+
+async def _taken(client: Client, report: bytes) -> bool:
+    """Whether the teacher's stream has answered; it does not while the room is out of reach, or without a leader."""
+    try:
+        return bool(await client.request(REPORT, report, timeout=2))
+    except Error:
+        return False
 
 
 async def _quietly(_: Exception) -> None:

@@ -31,7 +31,7 @@ JupyterLab opens with the first lesson. Ctrl-C ends it.</li>
 <pre>.venv/bin/natsdemo join {file} --report</pre>
 Then the teacher is told which lesson you are in, which of its claims held, and how its exercises went: never your code,
 nor your messages. Without it, only whether you are connected can be seen.</p>
-<p>You work on the server at {html.escape(ticket.host)}:{ticket.port}, in an account that is yours alone: nobody else
+<p>You work on the server at {html.escape(ticket.where)}, in an account that is yours alone: nobody else
 in the room can see your messages, nor you theirs. Your lessons share it: shut down the kernel of one before you open
 the next. Lessons that kill or configure their server start one of their own on your machine.</p>
 <p>Your ticket is as good as a password: keep it for yourself.</p>

@@ -13,21 +13,29 @@ class RoomError(ServerError):
 
 
 class Ticket(NamedTuple):
-    """A reader's name, which is that of their account, too; a password; where the server is.
+    """A reader's name, which is that of their account, too; a password; where the servers are (`"host:port"`).
 
-    `authority` is the certificate, as PEM text, that the server proves itself by; without one there is no TLS.
+    `authority` is the certificate, as PEM text, that the servers prove themselves by; without one there is no TLS.
     """
 
     name: str
     password: str
-    host: str
-    port: int
+    addresses: list[str]
     authority: str = ""
 
-    def url(self, port: int | None = None) -> str:
-        """The address with the credentials in it; with `port` that of a relay on this machine."""
-        where = f"127.0.0.1:{port}" if port else f"{self.host}:{self.port}"
-        return f"nats://{self.name}:{self.password}@{where}"
+    @property
+    def urls(self) -> list[str]:
+        """The addresses with the credentials in them."""
+        return [self.url_at(address) for address in self.addresses]
+
+    @property
+    def where(self) -> str:
+        """The addresses, as a person reads them."""
+        return ", ".join(self.addresses)
+
+    def url_at(self, address: str) -> str:
+        """Another address with the credentials in it."""
+        return f"nats://{self.name}:{self.password}@{address}"
 
     def save(self, path: Path) -> None:
         """Write it where only its owner can read it."""
@@ -43,18 +51,20 @@ class Ticket(NamedTuple):
         """Read it from its file; raise `RoomError` if there is none, or if it is none."""
         try:
             given = cls(**json.loads(path.read_text(encoding="utf-8")))
+            if not all(isinstance(text, str) for text in (given.name, given.password, given.authority)):
+                raise TypeError
+            if not given.addresses or not all(isinstance(address, str) for address in given.addresses):
+                raise TypeError
         except OSError as error:
             raise RoomError(
                 f"{path} cannot be read ({error.strerror}): name the file that your teacher gave you."
             ) from None
         except (ValueError, TypeError):
             raise RoomError(f"{path} is no ticket of a workshop: name the file that your teacher gave you.") from None
-        if [type(value) for value in given] != [str, str, str, int, str]:
-            raise RoomError(f"{path} is no ticket of a workshop: name the file that your teacher gave you.")
         return given
 
     def __repr__(self) -> str:
-        return f"<Ticket of {self.name} for {self.host}:{self.port}>"
+        return f"<Ticket of {self.name} for {self.where}>"
 
 
 def write_secret(path: Path, text: str) -> None:
