@@ -33,7 +33,7 @@ def workshop(
         typer.Option(metavar="DIR", help="Where tickets and progress are kept; build/workshop if left out."),
     ] = None,
 ) -> None:
-    """Run a server, or a cluster, for a room of readers, with an account for each.
+    """Serve a room of readers, with an account for each.
 
     It runs until Ctrl-C. For each reader there is a sheet in DIR/readers, with their ticket in it: give it to them and
     to nobody else. The page of progress is for this machine only; it knows of those readers who chose to report. A

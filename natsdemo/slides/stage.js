@@ -8,6 +8,7 @@
   const { api, module } = window.thebeCore;
   const AT_MOST = 60_000; // a moment that takes longer has failed
   const WARM = 45_000; // and so has who is not ready by then
+  const HANGS = 8000; // longer than a machine that starts kernels keeps Jupyter, or a kernel, from answering
   const TRIES = 3;
   const WELL = "from natsdemo.lesson.lab import check; await check()"; // else it would wait for who does not come
   const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -25,9 +26,9 @@
   );
   const connected = leaveNobody().then(() => server.connectToJupyterServer()).then(() => server.ready);
 
-  /** Whether Jupyter answers. One that hangs is as good as none. */
+  /** Whether Jupyter answers, were it that it just lost count of its kernels (500). One that hangs is as good as none. */
   const somebodyIsThere = () =>
-    fetch("/api/status", { headers: asked, signal: AbortSignal.timeout(3000) }).then(({ ok }) => ok, () => false);
+    fetch("/api/status", { headers: asked, signal: AbortSignal.timeout(HANGS) }).then(() => true, () => false);
 
   /** Kernels of this page before it was loaded again play no more. */
   async function leaveNobody() {
@@ -189,7 +190,7 @@
 
     async play(player, turn) {
       await player.ready;
-      await within(3000, player.execute(WELL, () => {}), "its server does not answer");
+      await within(HANGS, player.execute(WELL, () => {}), "its server does not answer");
       for (const [cell, source] of this.moment.live) {
         const outputs = [];
         let view = false;
