@@ -19,6 +19,7 @@ from natsdemo.server.loopback import HOST, free_port
 from . import UserError
 
 USUAL_PORT = 8888
+AGAIN = 10  # seconds; a kernel gets five to end by itself
 # Settings beside the reader's own, which win: no pop-up that asks about news, no look for updates.
 SETTINGS = Path(__file__).parent / "jupyter"
 
@@ -87,6 +88,8 @@ class Host:
         with contextlib.suppress(TimeoutError):  # or a page would replace the kernels that we end
             await asyncio.wait_for(self._jupyter.http_server.close_all_connections(), 1)
         self._jupyter.stop()
+        # That fails when a kernel starts, or dies, in the middle of it, and then nothing ends.
+        asyncio.get_running_loop().call_later(AGAIN, self.stop)
 
     def _say(self) -> None:
         print(f"natsdemo: {self.url}", flush=True)
